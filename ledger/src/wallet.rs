@@ -1,0 +1,246 @@
+//! Wallets: who holds how much of what, and what may be done with it.
+
+use crate::amount::{AMOUNT_MAX, difference};
+use crate::identity::{AssetId, WalletId};
+use crate::status::{Refusal, Status};
+
+/// The longest owner given as bytes.
+pub const OWNER_LENGTH_MAX: usize = 64;
+
+/// The most metadata a wallet may carry, in bytes.
+pub const WALLET_METADATA_MAX: usize = 1024;
+
+/// Whose wallet it is, in the client's terms.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Owner {
+    /// A number or a UUID; 0 for none.
+    Number(u128),
+    /// Any bytes, at most [`OWNER_LENGTH_MAX`].
+    Bytes(Box<[u8]>),
+}
+
+/// How far below zero a wallet may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OverdraftLimit {
+    /// Down to minus this; 0 for a wallet that may only spend what it has.
+    Limited(u128),
+    /// Without limit.
+    Unlimited,
+}
+
+/// What may be done with a wallet, and what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct WalletFlags(u16);
+
+impl WalletFlags {
+    /// New transfers may not take from it.
+    pub const DEBIT_FROZEN: Self = Self(1 << 0);
+    /// New transfers may not add to it.
+    pub const CREDIT_FROZEN: Self = Self(1 << 1);
+    /// Done with: neither debits nor credits.
+    pub const CLOSED: Self = Self(1 << 2);
+    /// A house, bank or fee wallet: may go negative without limit.
+    pub const SYSTEM: Self = Self(1 << 3);
+
+    /// Each flag with its name, in the order of their bits.
+    pub const ALL: [(Self, &'static str); 4] = [
+        (Self::DEBIT_FROZEN, "debit_frozen"),
+        (Self::CREDIT_FROZEN, "credit_frozen"),
+        (Self::CLOSED, "closed"),
+        (Self::SYSTEM, "system"),
+    ];
+
+    /// The flags as they stand on the wire and in the journal. Unknown bits are kept, and refused by
+    /// [`NewWallet::check_shape`].
+    pub const fn from_bits(bits: u16) -> Self {
+        Self(bits)
+    }
+
+    /// The bits on the wire and in the journal.
+    pub const fn bits(self) -> u16 {
+        self.0
+    }
+
+    /// Whether all of `flags` are set.
+    pub const fn contains(self, flags: Self) -> bool {
+        self.0 & flags.0 == flags.0
+    }
+
+    /// These and those.
+    #[must_use]
+    pub const fn with(self, flags: Self) -> Self {
+        Self(self.0 | flags.0)
+    }
+
+    /// The names of the flags that are set.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        Self::ALL.into_iter().filter(move |(flag, _)| self.contains(*flag)).map(|(_, name)| name)
+    }
+}
+
+/// A wallet as the client asked for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewWallet {
+    /// Chosen by the client; not zero.
+    pub id: WalletId,
+    /// Whose it is.
+    pub owner: Owner,
+    /// What it is denominated in.
+    pub asset: AssetId,
+    /// What kind of wallet this is to the client; any number.
+    pub code: u16,
+    /// Frozen sides, or a system wallet. `closed` is refused: nobody opens a closed wallet.
+    pub flags: WalletFlags,
+    /// How far below zero it may go.
+    pub overdraft_limit: OverdraftLimit,
+    /// The most it may hold; 0 for no limit.
+    pub balance_max: u128,
+    /// The client's own bytes, at most [`WALLET_METADATA_MAX`].
+    pub metadata: Box<[u8]>,
+}
+
+impl NewWallet {
+    /// The checks that need no state, in the documented order.
+    pub fn check_shape(&self) -> Result<(), Refusal> {
+        if self.id.0 == 0 {
+            return Err(Status::IdMustNotBeZero.into());
+        }
+        let settable = WalletFlags::DEBIT_FROZEN.with(WalletFlags::CREDIT_FROZEN).with(WalletFlags::SYSTEM);
+        if !settable.contains(self.flags) {
+            return Err(Status::ReservedFlag.into());
+        }
+        let overdraft_too_large =
+            matches!(self.overdraft_limit, OverdraftLimit::Limited(limit) if limit > AMOUNT_MAX);
+        if overdraft_too_large || self.balance_max > AMOUNT_MAX {
+            return Err(Status::LimitTooLarge.into());
+        }
+        if matches!(&self.owner, Owner::Bytes(bytes) if bytes.len() > OWNER_LENGTH_MAX) {
+            return Err(Status::OwnerTooLarge.into());
+        }
+        if self.metadata.len() > WALLET_METADATA_MAX {
+            return Err(Status::MetadataTooLarge.into());
+        }
+        Ok(())
+    }
+
+    /// What a second creation of the same id is answered: [`Status::Exists`], or the first field that differs.
+    pub fn compare(&self, again: &Self) -> Status {
+        if self.owner != again.owner {
+            return Status::ExistsWithDifferentOwner;
+        }
+        if self.asset != again.asset {
+            return Status::ExistsWithDifferentAsset;
+        }
+        if self.code != again.code {
+            return Status::ExistsWithDifferentCode;
+        }
+        if self.flags != again.flags {
+            return Status::ExistsWithDifferentFlags;
+        }
+        if self.overdraft_limit != again.overdraft_limit {
+            return Status::ExistsWithDifferentOverdraftLimit;
+        }
+        if self.balance_max != again.balance_max {
+            return Status::ExistsWithDifferentBalanceMax;
+        }
+        if self.metadata != again.metadata {
+            return Status::ExistsWithDifferentMetadata;
+        }
+        Status::Exists
+    }
+}
+
+/// The four counters of a wallet. Each only ever grows, but for the pending ones, which shrink as holds end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Position {
+    /// Held, to be taken.
+    pub debits_pending: u128,
+    /// Taken.
+    pub debits_posted: u128,
+    /// Held elsewhere, to be added.
+    pub credits_pending: u128,
+    /// Added.
+    pub credits_posted: u128,
+}
+
+impl Position {
+    /// Credits posted − debits posted.
+    pub fn balance(&self) -> i128 {
+        difference(self.credits_posted, self.debits_posted)
+    }
+}
+
+/// A wallet as the ledger keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wallet {
+    /// What it was created with. Nothing changes these yet, so they are also what a retry is compared with.
+    pub terms: NewWallet,
+    /// Where it stands.
+    pub position: Position,
+    /// How many entries have changed it, its creation included.
+    pub version: u64,
+    /// The newest entry that changed it.
+    pub last_seq: u64,
+    /// The entry that created it.
+    pub created_seq: u64,
+    /// The time of that entry, in nanoseconds since 1970.
+    pub created_at_ns: u64,
+}
+
+impl Wallet {
+    /// The wallet that the entry `seq` created.
+    pub fn create(terms: NewWallet, seq: u64, timestamp_ns: u64) -> Self {
+        Self {
+            terms,
+            position: Position::default(),
+            version: 1,
+            last_seq: seq,
+            created_seq: seq,
+            created_at_ns: timestamp_ns,
+        }
+    }
+
+    /// What can be spent, negative when the wallet is below its limit; `None` when there is no limit.
+    ///
+    /// Saturates at the ends of `i128` (a huge balance with a huge limit): it is shown, never calculated with.
+    pub fn available(&self) -> Option<i128> {
+        let OverdraftLimit::Limited(limit) = self.overdraft_limit() else { return None };
+        let pending = difference(0, self.position.debits_pending);
+        let limit = i128::try_from(limit).unwrap_or(i128::MAX);
+        Some(self.position.balance().saturating_add(pending).saturating_add(limit))
+    }
+
+    /// The limit in force: a system wallet has none.
+    pub fn overdraft_limit(&self) -> OverdraftLimit {
+        if self.terms.flags.contains(WalletFlags::SYSTEM) {
+            OverdraftLimit::Unlimited
+        } else {
+            self.terms.overdraft_limit
+        }
+    }
+
+    /// Takes `amount` out, as the entry `seq` says. The decision was made before: this cannot fail.
+    pub fn debit(&mut self, amount: u128, seq: u64) {
+        self.position.debits_posted = add_decided(self.position.debits_posted, amount);
+        self.touch(seq);
+    }
+
+    /// Puts `amount` in, as the entry `seq` says. The decision was made before: this cannot fail.
+    pub fn credit(&mut self, amount: u128, seq: u64) {
+        self.position.credits_posted = add_decided(self.position.credits_posted, amount);
+        self.touch(seq);
+    }
+
+    /// Entries of one wallet may be applied in another order than they were journaled in (they commute), so
+    /// the newest is kept.
+    fn touch(&mut self, seq: u64) {
+        self.version = self.version.checked_add(1).expect("a wallet has fewer than 2^64 entries");
+        self.last_seq = self.last_seq.max(seq);
+    }
+}
+
+/// A sum that was checked when it was decided on.
+fn add_decided(counter: u128, amount: u128) -> u128 {
+    let sum = counter.checked_add(amount).filter(|&sum| sum <= AMOUNT_MAX);
+    sum.expect("a decided transfer keeps every counter below 2^127")
+}
