@@ -1,0 +1,144 @@
+//! sled, opened the one way that is durable, with its panics turned into errors.
+//!
+//! What is relied on was read in sled 0.34.7: opening shreds what lies behind the end of the log, removes blob files and writes a
+//! snapshot, so merely opening changes the directory (`pagecache/snapshot.rs`, `advance_snapshot`); a leftover `snap.*.generating`
+//! is taken for the newest snapshot (`config.rs`, `get_snapshot_files`); on damage it asserts. Nothing else may name sled but
+//! `record.rs` (a value shared with it) and `sled_journal.rs`.
+
+use std::{
+    cell::Cell,
+    fs,
+    panic::{self, AssertUnwindSafe},
+    path::{Path, PathBuf},
+    sync::{
+        Once,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use sled::IVec;
+
+use crate::error::PersistenceError;
+
+/// A leaf holds up to 16 values. Even the longest ones, of 128 KiB, keep it at about a quarter of this, above which it
+/// would go into a file of its own that nobody syncs.
+const SEGMENT_BYTES: usize = 8 << 20;
+const TREE: &str = "journal";
+/// sled lets go of its file lock when its last background task ends, shortly after it was dropped.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// An open database and the journal's tree in it.
+#[derive(Debug, Clone)]
+pub(crate) struct Engine {
+    pub(crate) db: sled::Db,
+    pub(crate) tree: sled::Tree,
+}
+
+impl Engine {
+    /// Opens or creates the database in `path`. A panic inside is an error and prints nothing.
+    pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Self, String> {
+        let give_up = Instant::now() + LOCK_PATIENCE;
+        loop {
+            let opened = quietly(|| {
+                let db = sled::Config::new()
+                    .path(path)
+                    .segment_size(SEGMENT_BYTES)
+                    .cache_capacity(cache_bytes)
+                    .mode(sled::Mode::HighThroughput)
+                    .use_compression(false)
+                    .flush_every_ms(None)
+                    .open()?;
+                let tree = db.open_tree(TREE)?;
+                Ok(Self { db, tree })
+            })?;
+            match opened {
+                Ok(engine) => return Ok(engine),
+                Err(sled::Error::Io(error))
+                    if error.to_string().contains("could not acquire lock") && Instant::now() < give_up =>
+                {
+                    thread::sleep(Duration::from_millis(2));
+                }
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+    }
+
+    /// All values in the order of their keys. Ends after the first error.
+    pub(crate) fn scan(&self) -> impl Iterator<Item = Result<(IVec, IVec), String>> + use<> {
+        let mut values = self.tree.iter();
+        let mut failed = false;
+        std::iter::from_fn(move || {
+            if failed {
+                return None;
+            }
+            let next = quietly(|| values.next())
+                .and_then(|next| next.transpose().map_err(|error| error.to_string()));
+            failed = next.is_err();
+            next.transpose()
+        })
+    }
+
+    /// Removes every value from `key` on. The caller makes it durable.
+    pub(crate) fn remove_from(&self, key: &[u8]) -> Result<(), String> {
+        let removed: Result<(), sled::Error> = quietly(|| {
+            let keys: Vec<IVec> = self.tree.range(key..).keys().collect::<Result<_, _>>()?;
+            for key in keys {
+                self.tree.remove(key)?;
+            }
+            self.db.flush().map(|_| ())
+        })?;
+        removed.map_err(|error| error.to_string())
+    }
+}
+
+/// Removes what a crash in the middle of an open left, and says which files.
+pub(crate) fn remove_unfinished_snapshots(path: &Path) -> Result<Vec<PathBuf>, PersistenceError> {
+    let fault = |source| PersistenceError::io("list", path, source);
+    let mut removed = Vec::new();
+    for entry in fs::read_dir(path).map_err(fault)? {
+        let entry = entry.map_err(fault)?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            fs::remove_file(entry.path())
+                .map_err(|source| PersistenceError::io("remove", &entry.path(), source))?;
+            removed.push(entry.path());
+        }
+    }
+    Ok(removed)
+}
+
+thread_local! {
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+/// While any thread is quiet, sled's own threads are, too.
+static QUIET_THREADS: AtomicUsize = AtomicUsize::new(0);
+
+/// Runs `work` and turns a panic into its message, without the panic hook printing it.
+pub(crate) fn quietly<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            let is_sled = thread::current().name().is_some_and(|name| name.starts_with("sled-io-"));
+            let is_quiet = QUIET.get() || (is_sled && QUIET_THREADS.load(Ordering::Relaxed) > 0);
+            if !is_quiet {
+                usual(panic);
+            }
+        }));
+    });
+    let was_quiet = QUIET.replace(true);
+    QUIET_THREADS.fetch_add(1, Ordering::Relaxed);
+    let outcome = panic::catch_unwind(AssertUnwindSafe(work));
+    QUIET_THREADS.fetch_sub(1, Ordering::Relaxed);
+    QUIET.set(was_quiet);
+    outcome.map_err(|panic| {
+        let message = panic.downcast_ref::<String>().map(String::as_str);
+        let message =
+            message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words");
+        // Some of its assertions print whole pages.
+        format!("it panicked: {}", message.chars().take(200).collect::<String>().replace('\n', " "))
+    })
+}

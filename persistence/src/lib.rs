@@ -1,0 +1,45 @@
+//! What is on disk.
+//!
+//! The journal of opaque entries (write-ahead, durable before it is acknowledged), its head, and the opening, checking
+//! and refusing of a data directory; above it the sequencer that gives entries their place, and the writer that makes
+//! them durable. The lower half (`record` to `recovery`) does not know what an entry means; [`entry_codec`] and
+//! `recovered_ledger` do.
+
+mod chain;
+mod clean_marker;
+pub mod clock;
+mod data_directory;
+mod durability_gate;
+mod durable_write;
+mod engine;
+pub mod entry_codec;
+mod error;
+mod free_space;
+mod head_file;
+mod journal;
+pub mod record;
+mod recovered_ledger;
+mod recovery;
+#[cfg(test)]
+mod recovery_tests;
+mod scratch_copy;
+mod sequencer;
+mod sled_journal;
+mod wallet_index;
+mod writer;
+
+pub use clock::{Clock, LedgerClock};
+pub use data_directory::{DATA_FORMAT, DataDirectory};
+pub use durability_gate::{Poisoned, Waiter};
+pub use error::{Damage, PersistenceError};
+pub use free_space::free_bytes;
+pub use journal::{ChainPoint, Group, Journal, JournalReader, Records};
+pub use record::{Record, RecordError};
+pub use recovered_ledger::{
+    RecoveredLedger, VerifyReport, open_ledger, read_entries, rebuild_wallet, verify,
+};
+pub use recovery::{DroppedTail, OnRecord, OpenOptions, OpenedJournal, RecoveryReport, examine, open};
+pub use sequencer::{Committed, CriticalSection, Sequencer};
+pub use sled_journal::SledJournal;
+pub use wallet_index::WalletIndex;
+pub use writer::{GroupCommit, JournalWriter, OnFailure};

@@ -1,0 +1,405 @@
+//! Opening a data directory: find out whether everything that was acknowledged is there, then serve it, or refuse and
+//! change nothing.
+//!
+//! After a clean stop the journal is opened in place if its files are byte for byte those of the stop. Otherwise it is
+//! copied, and the copy is read and checked from its first record to its last, because the engine changes what it opens, and on
+//! damage drops records without a word. Only when the check has passed is the journal itself opened.
+//! Either way every record is read once and given to the caller as it is read, so what the caller made of them counts only
+//! if the open succeeds.
+//!
+//! It must not decide what an entry means; the caller's callback does.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    chain::Chain,
+    clean_marker::CleanMarker,
+    data_directory::{Completeness, DataDirectory},
+    durable_write::sync_directory,
+    engine::{self, Engine},
+    error::{Damage, PersistenceError},
+    free_space::free_bytes,
+    head_file::{Head, HeadFile, ReadHead},
+    journal::ChainPoint,
+    record::Record,
+    scratch_copy::{ScratchCopy, directory_bytes, for_each_file},
+    sled_journal::{SledJournal, open_log},
+};
+
+/// Room that a copy must leave free.
+const COPY_RESERVE_BYTES: u64 = 64 << 20;
+
+/// How to open a journal.
+#[derive(Debug, Clone)]
+pub struct OpenOptions {
+    /// Memory that the storage engine may use to cache pages, in bytes.
+    pub cache_capacity_bytes: u64,
+    /// The last record that is held elsewhere, so that the journal may have been trimmed up to it. The default is that
+    /// the journal holds everything.
+    pub held_elsewhere: ChainPoint,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self { cache_capacity_bytes: 64 << 20, held_elsewhere: ChainPoint::default() }
+    }
+}
+
+/// A journal that is ready to be appended to.
+#[derive(Debug)]
+pub struct OpenedJournal {
+    /// The writer.
+    pub journal: SledJournal,
+    /// Holds the lock, as the journal does.
+    pub directory: Arc<DataDirectory>,
+    /// What was found.
+    pub report: RecoveryReport,
+}
+
+/// What was found in a data directory.
+#[derive(Debug, Clone, Default)]
+pub struct RecoveryReport {
+    /// Records that were read.
+    pub records: u64,
+    /// Entries in them.
+    pub entries: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// The last entry that survives; 0 for none.
+    pub last_seq: u64,
+    /// The last entry that was known to be acknowledged.
+    pub head_seq: u64,
+    /// Records above the head that were not whole, and so were dropped. None of their entries was ever acknowledged.
+    pub dropped_tail: Option<DroppedTail>,
+    /// The directory is as a clean stop left it.
+    pub clean: bool,
+    /// The directory was made just now.
+    pub created: bool,
+    /// What an operator should know, one sentence each.
+    pub warnings: Vec<String>,
+    /// From the taking of the lock to the end.
+    pub elapsed: Duration,
+}
+
+/// The unacknowledged end of a journal that was not whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DroppedTail {
+    /// Values that were dropped.
+    pub records: u64,
+    /// What was wrong with the first of them.
+    pub damage: Damage,
+}
+
+/// Takes each surviving record, in order.
+pub type OnRecord<'a> = dyn FnMut(&Record) -> Result<(), PersistenceError> + 'a;
+
+/// Opens the data directory at `path`, making it if there is none, and gives every surviving record to `on_record`.
+///
+/// A damaged directory is refused and, after anything but a clean stop, left byte for byte as it was (but for the pid
+/// in `LOCK`).
+pub fn open(
+    path: &Path,
+    options: &OpenOptions,
+    on_record: &mut OnRecord<'_>,
+) -> Result<OpenedJournal, PersistenceError> {
+    let started = Instant::now();
+    let (directory, completeness) = DataDirectory::open(path)?;
+    let created = completeness != Completeness::Complete;
+    if created {
+        if completeness == Completeness::Unfinished {
+            clear_unfinished(&directory)?;
+        }
+        initialise(&directory, options)?;
+    }
+    let mut report = RecoveryReport { created, ..RecoveryReport::default() };
+    let found = look(&directory, options, &mut report)?;
+    let clean = created || found.is_as_left(&directory, &mut report)?;
+    report.clean = clean;
+    ScratchCopy::remove_leftover(&directory.journal_check())?;
+    let journal_path = directory.journal();
+    let mut chain = Chain::new(found.acknowledged, options.held_elsewhere);
+    let has_tail_in_copy =
+        if clean { None } else { check_copy(&directory, options, &mut chain, &mut report, on_record)? };
+
+    // From here on the directory is changed.
+    CleanMarker::remove(&directory.clean_marker())?;
+    for removed in engine::remove_unfinished_snapshots(&journal_path)? {
+        report.warnings.push(format!("removed {}, left by a crash during an open", removed.display()));
+    }
+    let engine = open_engine(&journal_path, &journal_path, options)?;
+    let has_tail = match has_tail_in_copy {
+        Some(has_tail) => has_tail,
+        None => walk(&engine, &mut chain, &journal_path, &mut report, on_record)?,
+    };
+    if has_tail {
+        engine
+            .remove_from(&(chain.end().seq + 1).to_be_bytes())
+            .map_err(|reason| PersistenceError::engine(&journal_path, reason))?;
+    }
+    check_end(&engine, &chain, &journal_path)?;
+    make_survivors_durable(&journal_path)?;
+    let mut head = HeadFile::open(&directory.head(), &found.head)?;
+    let known = head.head();
+    // The journal may hold more than was acknowledged, and a lost slot may have said less.
+    let survived = chain.tip().unwrap_or(Head { point: found.acknowledged, timestamp: known.timestamp });
+    if survived.point.seq > known.point.seq {
+        head.advance(survived)?;
+    }
+    report.elapsed = started.elapsed();
+    let directory = Arc::new(directory);
+    let journal = SledJournal::new(engine, Arc::clone(&directory), head)?;
+    Ok(OpenedJournal { journal, directory, report })
+}
+
+/// Verifies a stopped directory, or a backup of one, without changing it, and gives every record to `on_record`.
+///
+/// It works on a copy, beside the directory or in the temporary directory. What a crash left unacknowledged at the end
+/// is not a fault; the report says it.
+pub fn examine(
+    path: &Path,
+    options: &OpenOptions,
+    on_record: &mut OnRecord<'_>,
+) -> Result<RecoveryReport, PersistenceError> {
+    let started = Instant::now();
+    let (directory, completeness) = DataDirectory::open_read_only(path)?;
+    if completeness != Completeness::Complete {
+        return Err(PersistenceError::damaged(&directory.version(), Damage::Missing));
+    }
+    let mut report = RecoveryReport::default();
+    let found = look(&directory, options, &mut report)?;
+    report.clean = found.is_as_left(&directory, &mut report)?;
+    let journal = directory.journal();
+    let copy = ScratchCopy::make(&journal, &place_for_copy(path, &journal)?)?;
+    let engine = open_engine(copy.path(), &journal, options)?;
+    let mut chain = Chain::new(found.acknowledged, options.held_elsewhere);
+    walk(&engine, &mut chain, &journal, &mut report, on_record)?;
+    report.elapsed = started.elapsed();
+    Ok(report)
+}
+
+/// What the small files say before the journal is looked into.
+#[derive(Debug)]
+struct Found {
+    head: ReadHead,
+    clean_marker: Option<CleanMarker>,
+    /// The newest of all that is known to be acknowledged.
+    acknowledged: ChainPoint,
+}
+
+impl Found {
+    fn is_as_left(
+        &self,
+        directory: &DataDirectory,
+        report: &mut RecoveryReport,
+    ) -> Result<bool, PersistenceError> {
+        let Some(marker) = &self.clean_marker else { return Ok(false) };
+        let same = marker.head == self.head.head.point && marker.matches(&directory.journal())?;
+        if !same {
+            report.warnings.push(format!(
+                "{} is not as the last clean stop left it, so everything in it is checked",
+                directory.path().display()
+            ));
+        }
+        Ok(same)
+    }
+}
+
+fn look(
+    directory: &DataDirectory,
+    options: &OpenOptions,
+    report: &mut RecoveryReport,
+) -> Result<Found, PersistenceError> {
+    let head_path = directory.head();
+    let journal = directory.journal();
+    if !journal.is_dir() {
+        return Err(PersistenceError::damaged(&journal, Damage::Missing));
+    }
+    if head_path.exists() {
+        forget_cached_pages(&head_path)?;
+    }
+    let head = HeadFile::read(&head_path)?;
+    if head.slot_lost {
+        report.warnings.push(format!(
+            "one of the two slots of {} is torn or damaged; the other one was used",
+            head_path.display()
+        ));
+    }
+    for_each_file(&journal, &mut forget_cached_pages)?;
+    let clean_marker = CleanMarker::read(&directory.clean_marker())?;
+    let mut acknowledged = head.head.point;
+    let marked = clean_marker.as_ref().map(|marker| marker.head);
+    for known in [marked.unwrap_or_default(), options.held_elsewhere] {
+        if known.seq > acknowledged.seq {
+            acknowledged = known;
+        }
+    }
+    report.head_seq = acknowledged.seq;
+    Ok(Found { head, clean_marker, acknowledged })
+}
+
+/// Makes cached pages and the disk agree: after a failed sync there may be pages in memory that never reached it, and
+/// what is served must be what is there.
+fn forget_cached_pages(path: &Path) -> Result<(), PersistenceError> {
+    let forget = || {
+        let file = File::open(path)?;
+        file.sync_data()?;
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+        Ok(())
+    };
+    forget().map_err(|source| PersistenceError::io("sync before reading", path, source))
+}
+
+/// Reads a copy of the journal instead of the journal itself. None if there is no room for a copy.
+fn check_copy(
+    directory: &DataDirectory,
+    options: &OpenOptions,
+    chain: &mut Chain,
+    report: &mut RecoveryReport,
+    on_record: &mut OnRecord<'_>,
+) -> Result<Option<bool>, PersistenceError> {
+    let journal = directory.journal();
+    let needed = directory_bytes(&journal)?.saturating_add(COPY_RESERVE_BYTES);
+    let free = free_bytes(directory.path())?;
+    if free < needed {
+        report.warnings.push(format!(
+            "the journal was opened without checking a copy first: that takes {needed} bytes, and {free} are free"
+        ));
+        return Ok(None);
+    }
+    let copy = ScratchCopy::make(&journal, &directory.journal_check())?;
+    let engine = open_engine(copy.path(), &journal, options)?;
+    walk(&engine, chain, &journal, report, on_record).map(Some)
+}
+
+/// Checks that the opened journal ends where the records that were read end. It matters when a copy was read: both
+/// were made of the same bytes, so what holds for the last record holds for those before it.
+fn check_end(engine: &Engine, chain: &Chain, journal: &Path) -> Result<(), PersistenceError> {
+    let damaged = |damage| PersistenceError::damaged(journal, damage);
+    let last = engine::quietly(|| engine.tree.last().map_err(|error| error.to_string()));
+    let last = last.and_then(|last| last).map_err(|reason| damaged(Damage::Engine(reason)))?;
+    let last = last.map(|(_, value)| Record::decode_shared(value));
+    match (last, chain.tip()) {
+        (None, None) => Ok(()),
+        (Some(Ok(last)), Some(tip)) if last.hash() == tip.point.hash => Ok(()),
+        (Some(Err(error)), _) => Err(damaged(Damage::BadRecord { seq: chain.end().seq, error })),
+        _ => Err(damaged(Damage::NotTheAcknowledged { seq: chain.end().seq })),
+    }
+}
+
+/// Reads all records in order. Says whether what follows the last good one is to be dropped.
+fn walk(
+    engine: &Engine,
+    chain: &mut Chain,
+    journal: &Path,
+    report: &mut RecoveryReport,
+    on_record: &mut OnRecord<'_>,
+) -> Result<bool, PersistenceError> {
+    for value in engine.scan() {
+        let (key, value) =
+            value.map_err(|reason| PersistenceError::damaged(journal, Damage::Engine(reason)))?;
+        if let Some(tail) = &mut report.dropped_tail {
+            tail.records += 1;
+            continue;
+        }
+        match chain.admit(&key, Record::decode_shared(value)) {
+            Ok(record) => {
+                report.records += 1;
+                report.entries += u64::from(record.count());
+                report.bytes += record.as_bytes().len() as u64;
+                on_record(&record)?;
+            }
+            Err(damage) if chain.is_past_head() => {
+                report.dropped_tail = Some(DroppedTail { records: 1, damage });
+            }
+            Err(damage) => return Err(PersistenceError::damaged(journal, damage)),
+        }
+    }
+    chain.finish().map_err(|damage| PersistenceError::damaged(journal, damage))?;
+    report.last_seq = chain.end().seq;
+    Ok(report.dropped_tail.is_some())
+}
+
+/// Opens the engine in `at`; an error names `journal`, of which that may be a copy.
+fn open_engine(at: &Path, journal: &Path, options: &OpenOptions) -> Result<Engine, PersistenceError> {
+    Engine::open(at, options.cache_capacity_bytes)
+        .map_err(|reason| PersistenceError::damaged(journal, Damage::Engine(reason)))
+}
+
+fn make_survivors_durable(journal: &Path) -> Result<(), PersistenceError> {
+    open_log(journal)?
+        .sync_all()
+        .map_err(|source| PersistenceError::io("sync", &journal.join("db"), source))?;
+    sync_directory(&journal.join("blobs"))?;
+    sync_directory(journal)
+}
+
+/// Makes the parts of a directory. Each gets its name when it is whole, `VERSION` last of all.
+fn initialise(directory: &DataDirectory, options: &OpenOptions) -> Result<(), PersistenceError> {
+    let unfinished = directory.journal_unfinished();
+    fs::create_dir(&unfinished).map_err(|source| PersistenceError::io("create", &unfinished, source))?;
+    let engine = Engine::open(&unfinished, options.cache_capacity_bytes)
+        .map_err(|reason| PersistenceError::engine(&unfinished, reason))?;
+    let flushed = engine::quietly(|| engine.db.flush().map_err(|error| error.to_string()));
+    flushed.and_then(|flushed| flushed).map_err(|reason| PersistenceError::engine(&unfinished, reason))?;
+    drop(engine);
+    for_each_file(&unfinished, &mut |file| {
+        File::open(file)
+            .and_then(|opened| opened.sync_all())
+            .map_err(|source| PersistenceError::io("sync", file, source))
+    })?;
+    make_survivors_durable(&unfinished)?;
+    let journal = directory.journal();
+    fs::rename(&unfinished, &journal).map_err(|source| PersistenceError::io("create", &journal, source))?;
+    sync_directory(directory.path())?;
+    HeadFile::create(&directory.head())?;
+    directory.complete()
+}
+
+/// Removes what a crash in the middle of making a directory left, unless it was ever used.
+fn clear_unfinished(directory: &DataDirectory) -> Result<(), PersistenceError> {
+    let used = || PersistenceError::damaged(directory.path(), Damage::UsedWithoutVersion);
+    let head = directory.head();
+    if HeadFile::read(&head).is_ok_and(|read| read.head.point.seq > 0) {
+        return Err(used());
+    }
+    let journal = directory.journal();
+    ScratchCopy::remove_leftover(&directory.journal_check())?;
+    if journal.is_dir() {
+        let copy = ScratchCopy::make(&journal, &directory.journal_check())?;
+        let engine = open_engine(copy.path(), &journal, &OpenOptions::default())?;
+        if engine.scan().next().is_some() {
+            return Err(used());
+        }
+    }
+    ScratchCopy::remove_leftover(&journal)?;
+    // Under this name there never was a record.
+    ScratchCopy::remove_leftover(&directory.journal_unfinished())?;
+    for leftover in
+        [head, directory.path().join("head.unfinished"), directory.path().join("VERSION.unfinished")]
+    {
+        crate::durable_write::remove_durably(&leftover)?;
+    }
+    Ok(())
+}
+
+/// Beside the directory if that is possible, else where temporary files go.
+fn place_for_copy(path: &Path, journal: &Path) -> Result<PathBuf, PersistenceError> {
+    let needed = directory_bytes(journal)?.saturating_add(COPY_RESERVE_BYTES);
+    let absolute = fs::canonicalize(path).map_err(|source| PersistenceError::io("read", path, source))?;
+    let name = absolute.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    // Two examinations at once, of one directory without a lock, must not share a copy.
+    let name = format!(".{name}.examined-{}-{:?}", std::process::id(), std::thread::current().id());
+    for parent in [absolute.parent().map(Path::to_path_buf), Some(std::env::temp_dir())].into_iter().flatten()
+    {
+        let place = parent.join(&name);
+        if free_bytes(&parent)? >= needed && fs::create_dir(&place).is_ok() {
+            return Ok(place);
+        }
+    }
+    Err(PersistenceError::NoRoomToExamine { path: path.to_path_buf(), needed })
+}

@@ -1,0 +1,199 @@
+//! The journal writer: a thread that makes durable what has gathered in the sequencer, group after group, and a
+//! watchdog over it.
+//!
+//! Group commit without a timer: the writer takes whatever has come in since its last commit. When idle, one entry goes
+//! at once; under load, groups grow by themselves. After any error the journal is poisoned, and nothing is tried again.
+
+use crate::error::PersistenceError;
+use crate::journal::Journal;
+use crate::sequencer::{Gathered, Sequencer};
+use crate::wallet_index::WalletIndex;
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use parking_lot::{Condvar, Mutex};
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How often the watchdog looks.
+const TICK: Duration = Duration::from_millis(100);
+
+/// So many ticks in one commit, and the journal counts as failed: 5 s. Ticks and not time, because a process that was
+/// stopped and resumed has had no ticks meanwhile.
+const TICKS_MAX: u32 = 50;
+
+/// Called once, from the writer or its watchdog, with the reason, when the journal has failed.
+pub type OnFailure = Box<dyn FnOnce(String) + Send>;
+
+/// The state of writing, without its thread: takes a group, makes it durable, publishes it.
+#[derive(Debug)]
+pub struct GroupCommit {
+    sequencer: Arc<Sequencer>,
+    journal: Box<dyn Journal>,
+    index: Arc<WalletIndex>,
+    spare: Gathered,
+    pulse: Arc<Pulse>,
+    metrics: CommitMetrics,
+}
+
+/// Odd while a commit is under way; changes with each one. The watchdog reads it.
+#[derive(Debug, Default)]
+struct Pulse(AtomicU64);
+
+#[derive(Debug)]
+struct CommitMetrics {
+    seconds: Histogram,
+    entries: Histogram,
+    bytes: Counter,
+    appended_seq: Gauge,
+    durable_seq: Gauge,
+}
+
+impl CommitMetrics {
+    fn new() -> Self {
+        Self {
+            seconds: histogram!("bursar_commit_duration_seconds"),
+            entries: histogram!("bursar_commit_entries"),
+            bytes: counter!("bursar_journal_bytes_total"),
+            appended_seq: gauge!("bursar_journal_appended_seq"),
+            durable_seq: gauge!("bursar_journal_durable_seq"),
+        }
+    }
+}
+
+impl GroupCommit {
+    /// Writes what gathers in `sequencer` to `journal`, and notes in `index` which wallets it changes.
+    pub fn new(sequencer: Arc<Sequencer>, journal: Box<dyn Journal>, index: Arc<WalletIndex>) -> Self {
+        let metrics = CommitMetrics::new();
+        let durable_seq = sequencer.durable_seq();
+        metrics.appended_seq.set(durable_seq as f64);
+        metrics.durable_seq.set(durable_seq as f64);
+        Self { sequencer, journal, index, spare: Gathered::default(), pulse: Arc::default(), metrics }
+    }
+
+    /// Makes durable what has gathered, if anything has; says whether it had. An error has poisoned the journal.
+    pub fn step(&mut self) -> Result<bool, PersistenceError> {
+        match self.sequencer.try_take_gathered(std::mem::take(&mut self.spare)) {
+            Ok(group) => self.commit(group).map(|()| true),
+            Err(spare) => {
+                self.spare = spare;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Goes on until the sequencer stops.
+    fn run(&mut self) -> Result<(), PersistenceError> {
+        while let Some(group) = self.sequencer.take_gathered(std::mem::take(&mut self.spare)) {
+            self.commit(group)?;
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, mut group: Gathered) -> Result<(), PersistenceError> {
+        let started = Instant::now();
+        self.pulse.0.fetch_add(1, Ordering::Relaxed);
+        let written = self.journal.append_group(&group.group());
+        self.pulse.0.fetch_add(1, Ordering::Relaxed);
+        if let Err(error) = written {
+            self.sequencer.gate().poison();
+            return Err(error);
+        }
+        // The watchdog may have given the journal up in the meantime; then nobody is told that this is durable.
+        if self.sequencer.is_poisoned() {
+            return Ok(());
+        }
+        for &(seq, wallet) in &group.wallets {
+            self.index.push(wallet, seq);
+        }
+        self.metrics.seconds.record(started.elapsed().as_secs_f64());
+        self.metrics.entries.record(group.entries() as f64);
+        self.metrics.bytes.increment(group.bytes() as u64);
+        self.metrics.appended_seq.set(self.sequencer.appended_seq() as f64);
+        self.metrics.durable_seq.set(group.last_seq() as f64);
+        self.sequencer.gate().open(group.last_seq());
+        group.clear();
+        self.spare = group;
+        Ok(())
+    }
+}
+
+/// The running writer.
+#[derive(Debug)]
+pub struct JournalWriter {
+    sequencer: Arc<Sequencer>,
+    writer: JoinHandle<Result<(), PersistenceError>>,
+    watchdog: JoinHandle<()>,
+    watchdog_stop: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl JournalWriter {
+    /// Starts the writer and its watchdog.
+    pub fn start(mut commit: GroupCommit, on_failure: OnFailure) -> std::io::Result<Self> {
+        let on_failure = Arc::new(Mutex::new(Some(on_failure)));
+        let report = move |reason: String| {
+            let report = on_failure.lock().take();
+            if let Some(report) = report {
+                report(reason);
+            }
+        };
+        let sequencer = Arc::clone(&commit.sequencer);
+        let pulse = Arc::clone(&commit.pulse);
+        let watchdog_stop = Arc::new((Mutex::new(false), Condvar::new()));
+        let watchdog = std::thread::Builder::new().name("journal-watchdog".to_owned()).spawn({
+            let (sequencer, stop, report) =
+                (Arc::clone(&sequencer), Arc::clone(&watchdog_stop), report.clone());
+            move || {
+                if watch(&pulse, &stop) {
+                    sequencer.gate().poison();
+                    report(format!("a journal commit did not end within {TICKS_MAX} ticks of {TICK:?}"));
+                }
+            }
+        })?;
+        let writer = std::thread::Builder::new().name("journal-writer".to_owned()).spawn(move || {
+            let written = panic::catch_unwind(AssertUnwindSafe(|| commit.run()));
+            match written {
+                Ok(Ok(())) => commit.journal.close(),
+                Ok(Err(error)) => {
+                    report(error.to_string());
+                    Err(error)
+                }
+                Err(panic) => {
+                    commit.sequencer.gate().poison();
+                    report("the journal writer panicked".to_owned());
+                    panic::resume_unwind(panic)
+                }
+            }
+        })?;
+        Ok(Self { sequencer, writer, watchdog, watchdog_stop })
+    }
+
+    /// Writes what there is, closes the journal, and ends.
+    pub fn stop(self) -> Result<(), PersistenceError> {
+        self.sequencer.stop();
+        let written = self.writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        *self.watchdog_stop.0.lock() = true;
+        self.watchdog_stop.1.notify_all();
+        // It has nothing to return; if it panicked, the hook has said so.
+        let _ended = self.watchdog.join();
+        written
+    }
+}
+
+/// Looks at the pulse until it is told to stop, or until one commit has lasted for too many ticks: then true.
+fn watch(pulse: &Pulse, stop: &(Mutex<bool>, Condvar)) -> bool {
+    let mut stopped = stop.0.lock();
+    let (mut seen, mut ticks) = (0, 0);
+    while !*stopped {
+        stop.1.wait_for(&mut stopped, TICK);
+        let now = pulse.0.load(Ordering::Relaxed);
+        let under_way = now % 2 == 1;
+        ticks = if under_way && now == seen { ticks + 1 } else { 0 };
+        seen = now;
+        if ticks > TICKS_MAX {
+            return true;
+        }
+    }
+    false
+}
