@@ -1,0 +1,125 @@
+//! Claims: one execution per transfer id.
+//!
+//! One process-wide table, striped by id. An id is claimed by the first request that brings it; others with the same
+//! id wait on the claim and are answered from its outcome. Once decided for good, the table holds the entry that says
+//! so, for ever (until the books hold the ids). It decides nothing about money.
+
+use crate::request::RequestItem;
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
+use ledger::TransferId;
+use parking_lot::Mutex;
+use std::hash::BuildHasher;
+
+/// Many small maps, so that none takes long to grow.
+const STRIPE_BITS: u32 = 10;
+
+/// A sequence number that no entry has: the id is claimed and not decided.
+const OPEN: u64 = u64::MAX;
+
+/// Half the size of a `u128`'s alignment: 24 bytes a row instead of 32.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Key([u64; 2]);
+
+impl From<TransferId> for Key {
+    fn from(id: TransferId) -> Self {
+        Self([id.0 as u64, (id.0 >> 64) as u64])
+    }
+}
+
+#[derive(Default)]
+struct Stripe {
+    /// The entry that decided the id, or [`OPEN`].
+    ids: HashMap<Key, u64, RandomState>,
+    waiters: HashMap<Key, Vec<RequestItem>, RandomState>,
+}
+
+/// What became of asking for an id.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// The id is new, and the asker's to decide.
+    Granted,
+    /// Somebody else is deciding it; the asker will be answered from the outcome.
+    Waits,
+    /// The entry of this sequence number has decided it.
+    Decided(u64),
+}
+
+/// The table.
+pub(crate) struct Claims {
+    hasher: RandomState,
+    stripes: Box<[Mutex<Stripe>]>,
+}
+
+impl std::fmt::Debug for Claims {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Claims").finish_non_exhaustive()
+    }
+}
+
+impl Default for Claims {
+    fn default() -> Self {
+        Self { hasher: RandomState::default(), stripes: (0..1 << STRIPE_BITS).map(|_| Mutex::default()).collect() }
+    }
+}
+
+impl Claims {
+    /// Notes an id that is found in the journal; false if it was there before.
+    pub(crate) fn recover(&self, id: TransferId, seq: u64) -> bool {
+        self.stripe(id).lock().ids.insert(id.into(), seq).is_none()
+    }
+
+    /// Asks for `id` on behalf of `item`.
+    pub(crate) fn claim(&self, id: TransferId, item: impl FnOnce() -> RequestItem) -> Claim {
+        let mut stripe = self.stripe(id).lock();
+        match stripe.ids.entry(id.into()) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(OPEN);
+                Claim::Granted
+            }
+            Entry::Occupied(occupied) if *occupied.get() == OPEN => {
+                stripe.waiters.entry(id.into()).or_default().push(item());
+                Claim::Waits
+            }
+            Entry::Occupied(occupied) => Claim::Decided(*occupied.get()),
+        }
+    }
+
+    /// The claim is decided by the entry `seq`; returns who waited for that.
+    #[must_use]
+    pub(crate) fn decide(&self, id: TransferId, seq: u64) -> Vec<RequestItem> {
+        let mut stripe = self.stripe(id).lock();
+        let before = stripe.ids.insert(id.into(), seq);
+        assert_eq!(before, Some(OPEN), "only a claimed id is decided, and only once");
+        if stripe.waiters.is_empty() { Vec::new() } else { stripe.waiters.remove(&Key::from(id)).unwrap_or_default() }
+    }
+
+    /// The claim ends undecided. If somebody waits, the claim is theirs now; else the id is free again.
+    #[must_use]
+    pub(crate) fn release(&self, id: TransferId) -> Option<RequestItem> {
+        let mut stripe = self.stripe(id).lock();
+        let key = Key::from(id);
+        if let Some(waiters) = stripe.waiters.get_mut(&key) {
+            let next = waiters.remove(0);
+            if waiters.is_empty() {
+                stripe.waiters.remove(&key);
+            }
+            return Some(next);
+        }
+        let before = stripe.ids.remove(&key);
+        assert_eq!(before, Some(OPEN), "only a claim that is open is released");
+        None
+    }
+
+    /// The entry that decided the id, if it is decided.
+    pub(crate) fn decided(&self, id: TransferId) -> Option<u64> {
+        self.stripe(id).lock().ids.get(&Key::from(id)).copied().filter(|&seq| seq != OPEN)
+    }
+
+    fn stripe(&self, id: TransferId) -> &Mutex<Stripe> {
+        // The high bits: the map inside takes its bucket from the low ones.
+        let hash = self.hasher.hash_one(Key::from(id));
+        &self.stripes[(hash >> (64 - STRIPE_BITS)) as usize]
+    }
+}

@@ -1,0 +1,212 @@
+//! What all machines share: the sequencer, the claims, the assets, the ways to post a message and to read the disk.
+//!
+//! Nothing here knows actix: in the server the transport is the shards' mailboxes, in a simulation it is a seeded
+//! scheduler's.
+
+use crate::admission::Admission;
+use crate::claims::Claims;
+use crate::outbox::{Outbox, Post};
+use crate::request::Request;
+use crate::router_machine;
+use crate::shard_machine::ShardMessage;
+use crate::trial_balance::TrialBalances;
+use foldhash::fast::RandomState;
+use ledger::{Asset, AssetId, WalletId};
+use metrics::{Counter, counter};
+use parking_lot::{Mutex, RwLock};
+use persistence::{JournalReader, Sequencer, WalletIndex};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// Carries messages to shards.
+pub(crate) trait Transport: Send + Sync + fmt::Debug {
+    /// Puts the message into the mailbox of the shard. Never waits.
+    fn post(&self, shard: usize, message: ShardMessage);
+}
+
+/// A piece of work that reads the disk.
+pub(crate) type ReadJob = Box<dyn FnOnce() + Send>;
+
+/// Runs what reads the disk, away from the shards' threads.
+pub(crate) trait Readers: Send + Sync + fmt::Debug {
+    /// Runs the job soon. Never waits.
+    fn run(&self, job: ReadJob);
+}
+
+/// Where a fault may be injected by a test: called with a name before each step that could fail.
+pub type FaultHook = Arc<dyn Fn(&'static str, WalletId) + Send + Sync>;
+
+/// An asset, and the entry that created it.
+#[derive(Clone, Debug)]
+pub(crate) struct KnownAsset {
+    pub(crate) asset: Asset,
+    pub(crate) created_seq: u64,
+    pub(crate) created_at_ns: u64,
+}
+
+/// Called once with the reason when the process cannot go on.
+pub type OnFatal = Box<dyn FnOnce(String) + Send>;
+
+#[derive(Debug)]
+pub(crate) struct CoreMetrics {
+    pub(crate) restarts: Counter,
+    pub(crate) quarantines: Counter,
+    pub(crate) retries: Counter,
+}
+
+/// What all machines share.
+pub(crate) struct Core {
+    pub(crate) sequencer: Arc<Sequencer>,
+    pub(crate) claims: Claims,
+    pub(crate) assets: RwLock<BTreeMap<AssetId, KnownAsset>>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) journal: Arc<dyn JournalReader>,
+    pub(crate) index: Arc<WalletIndex>,
+    pub(crate) readers: Box<dyn Readers>,
+    pub(crate) trial_balances: TrialBalances,
+    /// The moment of the newest trial balance; changed inside the critical section only.
+    pub(crate) snapshot_seq: AtomicU64,
+    pub(crate) live_wallets: AtomicU64,
+    pub(crate) known_wallets: AtomicU64,
+    pub(crate) disk_full: AtomicBool,
+    pub(crate) stopping: AtomicBool,
+    pub(crate) fault_hook: Option<FaultHook>,
+    pub(crate) metrics: CoreMetrics,
+    transport: OnceLock<Box<dyn Transport>>,
+    shards: usize,
+    shard_hasher: RandomState,
+    on_fatal: Mutex<Option<OnFatal>>,
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core").field("shards", &self.shards).finish_non_exhaustive()
+    }
+}
+
+/// What a [`Core`] is made of.
+pub(crate) struct CoreParts {
+    /// Gives entries their place.
+    pub sequencer: Arc<Sequencer>,
+    /// The ids that are used up.
+    pub claims: Claims,
+    /// The assets there are, with the entry that created each and its time.
+    pub assets: Vec<(Asset, u64, u64)>,
+    /// How much may be under way.
+    pub admission: Arc<Admission>,
+    /// Reads durable entries.
+    pub journal: Arc<dyn JournalReader>,
+    /// Which entries changed which wallet.
+    pub index: Arc<WalletIndex>,
+    /// Runs what reads the disk.
+    pub readers: Box<dyn Readers>,
+    /// How many shards there are.
+    pub shards: usize,
+    /// A test's faults.
+    pub fault_hook: Option<FaultHook>,
+    /// Called when the process cannot go on.
+    pub on_fatal: OnFatal,
+}
+
+impl fmt::Debug for CoreParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CoreParts").finish_non_exhaustive()
+    }
+}
+
+impl Core {
+    /// Puts the parts together. The transport follows, once there are shards.
+    pub(crate) fn new(parts: CoreParts) -> Arc<Self> {
+        let assets = parts.assets.into_iter().map(|(asset, created_seq, created_at_ns)| {
+            (asset.id, KnownAsset { asset, created_seq, created_at_ns })
+        });
+        Arc::new(Self {
+            sequencer: parts.sequencer,
+            claims: parts.claims,
+            assets: RwLock::new(assets.collect()),
+            admission: parts.admission,
+            journal: parts.journal,
+            index: parts.index,
+            readers: parts.readers,
+            trial_balances: TrialBalances::default(),
+            snapshot_seq: AtomicU64::new(0),
+            live_wallets: AtomicU64::new(0),
+            known_wallets: AtomicU64::new(0),
+            disk_full: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            fault_hook: parts.fault_hook,
+            metrics: CoreMetrics {
+                restarts: counter!("bursar_wallet_restarts_total"),
+                quarantines: counter!("bursar_wallet_quarantines_total"),
+                retries: counter!("bursar_transfer_retries_total"),
+            },
+            transport: OnceLock::new(),
+            shards: parts.shards,
+            shard_hasher: RandomState::default(),
+            on_fatal: Mutex::new(Some(parts.on_fatal)),
+        })
+    }
+
+    /// Sets the way to the shards, once.
+    pub(crate) fn connect(&self, transport: Box<dyn Transport>) {
+        assert!(self.transport.set(transport).is_ok(), "the shards are connected once");
+    }
+
+    /// How many shards there are.
+    pub(crate) fn shards(&self) -> usize {
+        self.shards
+    }
+
+    /// The shard that keeps the wallet.
+    #[inline]
+    pub(crate) fn shard_of(&self, wallet: WalletId) -> usize {
+        // Multiply and shift instead of a remainder; the hash is uniform.
+        let hash = self.shard_hasher.hash_one(wallet);
+        ((u128::from(hash) * self.shards as u128) >> 64) as usize
+    }
+
+    /// Posts to a shard at once, from anywhere.
+    pub(crate) fn post(&self, shard: usize, message: ShardMessage) {
+        self.transport.get().expect("no request is taken before the shards are connected").post(shard, message);
+    }
+
+    /// Routes a request from outside a router.
+    pub(crate) fn route(self: &Arc<Self>, request: &Arc<Request>) {
+        let mut outbox = Outbox::new(self.shards);
+        router_machine::route(self, request, &mut outbox);
+        outbox.drain_into(|shard, messages| {
+            for message in messages {
+                self.post(shard, message);
+            }
+        });
+    }
+
+    /// The process cannot go on. Says why to whoever asked for it, once.
+    pub(crate) fn fatal(&self, reason: &str) {
+        tracing::error!(reason, "the ledger stops");
+        let on_fatal = self.on_fatal.lock().take();
+        if let Some(on_fatal) = on_fatal {
+            on_fatal(reason.to_owned());
+        }
+    }
+
+    #[inline]
+    pub(crate) fn inject_fault(&self, place: &'static str, wallet: WalletId) {
+        if let Some(hook) = &self.fault_hook {
+            hook(place, wallet);
+        }
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+}
+
+impl Post for &Core {
+    fn post(&mut self, shard: usize, message: ShardMessage) {
+        Core::post(self, shard, message);
+    }
+}

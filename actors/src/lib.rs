@@ -1,0 +1,32 @@
+//! Who does what, and when.
+//!
+//! A request goes one way: a router claims its ids and sends each shard its part; the shard activates its wallets and
+//! passes operations on; the debit wallet decides and reserves; the credit wallet decides and commits in the
+//! sequencer; the journal makes it durable; the answer leaves.
+//!
+//! What a router, shard or wallet *decides* is a plain machine (`*_machine`): state and a message in, messages out. The
+//! actors (`*_actor`) only feed them from their mailboxes. So the same machines can be driven by a seeded scheduler.
+//! No file here knows a socket or a frame, and none but the actors and the engine knows actix.
+
+mod admission;
+mod claims;
+mod core;
+mod engine;
+mod in_flight;
+mod outbox;
+mod reader_pool;
+mod request;
+mod router_actor;
+mod router_machine;
+mod shard_actor;
+mod shard_machine;
+mod supervision;
+mod ticket;
+mod trial_balance;
+mod wallet_actor;
+mod wallet_machine;
+
+pub use core::{FaultHook, OnFatal};
+pub use engine::{Engine, EngineOptions, EngineStatus, Rejection, StartError};
+pub use persistence::{PersistenceError, RecoveryReport};
+pub use request::{Answer, Answered, Operations, Reply, TransferView, TrialBalanceView, WalletView};

@@ -1,0 +1,235 @@
+//! What a router decides: which operations of a request may begin, and which shard each of them goes to first.
+//!
+//! It checks what needs no wallet (shape, deadline, asset), claims each transfer id, and sends every shard its part of
+//! the request in one message. It keeps no state of its own, and decides nothing that depends on a wallet.
+
+use crate::claims::Claim;
+use crate::core::{Core, KnownAsset};
+use crate::outbox::Post;
+use crate::request::{Operations, Request, RequestItem, TransferView};
+use crate::shard_machine::ShardMessage;
+use ledger::{Asset, Entry, Outcome, RefusalDetail, Status, WalletId};
+use persistence::{PersistenceError, entry_codec, read_entries};
+use std::collections::btree_map;
+use std::sync::Arc;
+
+/// Begins the request: every operation is refused, answered, or on its way when this returns.
+pub(crate) fn route(core: &Arc<Core>, request: &Arc<Request>, post: &mut dyn Post) {
+    if request.operations().is_write() && request.is_past_deadline(core.sequencer.now_ns()) {
+        for index in 0..request.operations().len() {
+            request.refuse(index as u32, Status::DeadlineExceeded.into());
+        }
+        return request.finish_one();
+    }
+    match request.operations() {
+        Operations::CreateAssets(assets) => {
+            for (index, asset) in assets.iter().enumerate() {
+                match asset {
+                    Ok(asset) => create_asset(core, request, index as u32, asset),
+                    Err(refusal) => request.refuse(index as u32, *refusal),
+                }
+            }
+        }
+        Operations::CreateWallets(wallets) => {
+            let mut parts = Parts::new(core);
+            for (index, wallet) in wallets.iter().enumerate() {
+                let index = index as u32;
+                if let Err(refusal) = wallet.check_shape() {
+                    request.refuse(index, refusal);
+                } else if !core.assets.read().contains_key(&wallet.asset) {
+                    request.refuse(index, Status::AssetNotFound.into());
+                } else {
+                    parts.add(core, wallet.id, index);
+                }
+            }
+            parts.send(post, |indexes| ShardMessage::CreateWallets { request: Arc::clone(request), indexes });
+        }
+        Operations::CreateTransfers { .. } => begin_transfers(core, request, post),
+        Operations::LookupWallets(ids) => {
+            let mut parts = Parts::new(core);
+            for (index, &id) in ids.iter().enumerate() {
+                parts.add(core, id, index as u32);
+            }
+            parts.send(post, |indexes| ShardMessage::Read { request: Arc::clone(request), indexes });
+        }
+        Operations::LookupTransfers(_) => look_transfers_up(core, request),
+        Operations::TrialBalance => core.trial_balances.begin(core, request, post),
+    }
+    request.finish_one();
+}
+
+/// The operations of a request by the shard that they go to first.
+struct Parts(Vec<Vec<u32>>);
+
+impl Parts {
+    fn new(core: &Core) -> Self {
+        Self((0..core.shards()).map(|_| Vec::new()).collect())
+    }
+
+    fn add(&mut self, core: &Core, wallet: WalletId, index: u32) {
+        self.0[core.shard_of(wallet)].push(index);
+    }
+
+    fn send(self, post: &mut dyn Post, message: impl Fn(Vec<u32>) -> ShardMessage) {
+        for (shard, indexes) in self.0.into_iter().enumerate() {
+            if !indexes.is_empty() {
+                post.post(shard, message(indexes));
+            }
+        }
+    }
+}
+
+fn begin_transfers(core: &Arc<Core>, request: &Arc<Request>, post: &mut dyn Post) {
+    let mut parts = Parts::new(core);
+    let mut decided = Vec::new();
+    for index in 0..request.operations().len() as u32 {
+        let transfer = request.transfer(index);
+        if let Err(refusal) = transfer.check_shape() {
+            request.refuse(index, refusal);
+            continue;
+        }
+        let item = || RequestItem { request: Arc::clone(request), index };
+        match core.claims.claim(transfer.id, item) {
+            Claim::Granted => parts.add(core, transfer.debit_wallet, index),
+            Claim::Waits => {}
+            Claim::Decided(seq) => decided.push((seq, index)),
+        }
+    }
+    parts.send(post, |indexes| ShardMessage::Begin { request: Arc::clone(request), indexes });
+    if !decided.is_empty() {
+        answer_from_journal(core, request, decided);
+    }
+}
+
+/// Answers transfers whose ids are used up. The original has to be read from the disk, which is no shard's business.
+fn answer_from_journal(core: &Arc<Core>, request: &Arc<Request>, decided: Vec<(u64, u32)>) {
+    let request = Arc::clone(request);
+    read_when_durable(core, decided, move |found| match found {
+        Ok(found) => {
+            for (index, view) in found {
+                let item = RequestItem { request: Arc::clone(&request), index };
+                item.finish_from_original(&view.transfer, &view.outcome);
+            }
+        }
+        // Refused for now, not given up: other transfers of the request may have been done.
+        Err(unread) => {
+            for (_, index) in unread {
+                request.refuse(index, Status::Unavailable.into());
+            }
+        }
+    });
+}
+
+fn look_transfers_up(core: &Arc<Core>, request: &Arc<Request>) {
+    let Operations::LookupTransfers(ids) = request.operations() else {
+        panic!("only a request that looks transfers up gets here");
+    };
+    let decided: Vec<(u64, u32)> = ids
+        .iter()
+        .enumerate()
+        .filter_map(|(index, &id)| core.claims.decided(id).map(|seq| (seq, index as u32)))
+        .collect();
+    request.finish_many(ids.len() - decided.len());
+    if decided.is_empty() {
+        return;
+    }
+    let request = Arc::clone(request);
+    read_when_durable(core, decided, move |found| match found {
+        Ok(found) => {
+            let count = found.len();
+            request.finish_transfers(found, count);
+        }
+        Err(_) => request.give_up(),
+    });
+}
+
+type FoundTransfers = Result<Vec<(u32, TransferView)>, Vec<(u64, u32)>>;
+
+/// Reads the entries that decided some transfers, once they are durable, on a reader's thread.
+fn read_when_durable(
+    core: &Arc<Core>,
+    mut decided: Vec<(u64, u32)>,
+    then: impl FnOnce(FoundTransfers) + Send + 'static,
+) {
+    decided.sort_unstable();
+    let newest = decided.last().expect("somebody asked for something").0;
+    let reading = Arc::clone(core);
+    let waiter = move |durable: Result<(), _>| {
+        if durable.is_err() {
+            return then(Err(decided));
+        }
+        let core = Arc::clone(&reading);
+        reading.readers.run(Box::new(move || match read_transfers(&core, &decided) {
+            Ok(found) => then(Ok(found)),
+            Err(error) => {
+                // The journal cannot give back what it has acknowledged.
+                core.fatal(&error.to_string());
+                then(Err(decided));
+            }
+        }));
+    };
+    core.sequencer.when_durable(newest, Box::new(waiter));
+}
+
+fn read_transfers(core: &Core, decided: &[(u64, u32)]) -> Result<Vec<(u32, TransferView)>, PersistenceError> {
+    let mut seqs: Vec<u64> = decided.iter().map(|&(seq, _)| seq).collect();
+    seqs.dedup();
+    let mut found = Vec::with_capacity(decided.len());
+    let mut rest = decided.iter().peekable();
+    read_entries(core.journal.as_ref(), &seqs, &mut |seq, timestamp_ns, entry| {
+        let (transfer, status, detail) = match entry {
+            Entry::Transferred(transfer) => (transfer, Status::Created, RefusalDetail::None),
+            Entry::TransferRefused { transfer, refusal } => (transfer, refusal.status, refusal.detail),
+            other => panic!("only transfers use up ids, and entry {seq} is {other:?}"),
+        };
+        let view = TransferView {
+            transfer,
+            outcome: Outcome { status, replayed: false, seq, timestamp_ns, detail },
+        };
+        while let Some(&(_, index)) = rest.next_if(|(wanted, _)| *wanted == seq) {
+            found.push((index, view.clone()));
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Assets are few, never change and belong to no wallet: one lock, and the creation is journaled under it.
+fn create_asset(core: &Core, request: &Arc<Request>, index: u32, asset: &Asset) {
+    if let Err(refusal) = asset.check_shape() {
+        return request.refuse(index, refusal);
+    }
+    let mut assets = core.assets.write();
+    let outcome = match assets.entry(asset.id) {
+        btree_map::Entry::Occupied(known) => {
+            let known = known.get();
+            let status = known.asset.compare(asset);
+            Outcome {
+                status,
+                replayed: status == Status::Exists,
+                seq: known.created_seq,
+                timestamp_ns: known.created_at_ns,
+                detail: RefusalDetail::None,
+            }
+        }
+        btree_map::Entry::Vacant(vacant) => {
+            let mut payload = Vec::new();
+            entry_codec::encode_asset_created(asset, &mut payload);
+            let now_ns = core.sequencer.now_ns();
+            let ticket = request.ticket(index);
+            let committed = ticket.commit(0, &mut core.sequencer.enter(), now_ns, &payload, &[]);
+            let committed = committed.expect("nobody else knows of this ticket");
+            let (created_seq, created_at_ns) = (committed.seq, committed.timestamp_ns);
+            vacant.insert(KnownAsset { asset: asset.clone(), created_seq, created_at_ns });
+            Outcome {
+                status: Status::Created,
+                replayed: false,
+                seq: created_seq,
+                timestamp_ns: created_at_ns,
+                detail: RefusalDetail::None,
+            }
+        }
+    };
+    drop(assets);
+    request.finish(index, &outcome);
+}

@@ -1,0 +1,162 @@
+//! The actor of a shard: feeds its machine, keeps its wallets' addresses, and sends what its wallets leave for others.
+
+use crate::core::Core;
+use crate::outbox::Outbox;
+use crate::shard_machine::{ShardMachine, ShardMessage, WalletHost};
+use crate::supervision::guard;
+use crate::wallet_actor::{ShardThread, WalletActor};
+use crate::wallet_machine::WalletMessage;
+use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, Supervisor};
+use ledger::{Wallet, WalletId};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+impl Message for ShardMessage {
+    type Result = ();
+}
+
+/// Messages that were gathered elsewhere.
+#[derive(Debug)]
+pub(crate) struct Batch(pub(crate) Vec<ShardMessage>);
+
+impl Message for Batch {
+    type Result = ();
+}
+
+/// There is something in the outbox.
+#[derive(Debug)]
+pub(crate) struct Flush;
+
+impl Message for Flush {
+    type Result = ();
+}
+
+/// Starts wallets under supervision, on the shard's own thread.
+#[derive(Debug)]
+struct ActixHost {
+    thread: Rc<ShardThread>,
+}
+
+impl WalletHost for ActixHost {
+    type Address = Addr<WalletActor>;
+
+    fn activate(&mut self, id: WalletId, wallet: Option<Box<Wallet>>) -> Addr<WalletActor> {
+        let thread = Rc::clone(&self.thread);
+        Supervisor::start(move |_| WalletActor::new(id, wallet, thread))
+    }
+
+    fn deliver(&mut self, address: &Addr<WalletActor>, message: WalletMessage) {
+        address.do_send(message);
+    }
+}
+
+/// The actor of one shard.
+#[derive(Debug)]
+pub(crate) struct ShardActor {
+    number: usize,
+    machine: ShardMachine<Addr<WalletActor>>,
+    host: ActixHost,
+    /// All shards, this one included.
+    shards: Vec<Addr<ShardActor>>,
+    /// For the shard's own messages while it handles some; the wallets' outbox is theirs.
+    own: Outbox,
+}
+
+impl ShardActor {
+    pub(crate) fn new(number: usize, core: Arc<Core>, wallets: Vec<Wallet>, context: &Context<Self>) -> Self {
+        let shards = core.shards();
+        let thread = ShardThread {
+            core: Arc::clone(&core),
+            outbox: RefCell::new(Outbox::new(shards)),
+            flush_due: Cell::new(false),
+            shard: context.address().downgrade(),
+        };
+        Self {
+            number,
+            machine: ShardMachine::new(number, core, wallets.into_iter()),
+            host: ActixHost { thread: Rc::new(thread) },
+            shards: Vec::new(),
+            own: Outbox::new(shards),
+        }
+    }
+
+    fn handle_all(&mut self, messages: impl Iterator<Item = ShardMessage>) {
+        let core = Arc::clone(&self.host.thread.core);
+        let handled = guard(|| {
+            for message in messages {
+                self.machine.handle(message, &mut self.host, &mut self.own);
+            }
+            while !self.own.is_empty() {
+                let mut for_self = Vec::new();
+                self.own.drain_into(|shard, messages| {
+                    if shard == self.number {
+                        for_self = messages;
+                    } else {
+                        self.shards[shard].do_send(Batch(messages));
+                    }
+                });
+                for message in for_self {
+                    self.machine.handle(message, &mut self.host, &mut self.own);
+                }
+            }
+        });
+        if handled.is_err() {
+            core.fatal("a shard has failed");
+        }
+    }
+}
+
+impl Actor for ShardActor {
+    type Context = Context<Self>;
+}
+
+/// The addresses of all shards, once they are known.
+#[derive(Debug)]
+pub(crate) struct Connect(pub(crate) Vec<Addr<ShardActor>>);
+
+impl Message for Connect {
+    type Result = ();
+}
+
+impl Handler<Connect> for ShardActor {
+    type Result = ();
+
+    fn handle(&mut self, Connect(shards): Connect, _: &mut Context<Self>) {
+        self.shards = shards;
+    }
+}
+
+impl Handler<ShardMessage> for ShardActor {
+    type Result = ();
+
+    fn handle(&mut self, message: ShardMessage, _: &mut Context<Self>) {
+        self.handle_all(std::iter::once(message));
+    }
+}
+
+impl Handler<Batch> for ShardActor {
+    type Result = ();
+
+    fn handle(&mut self, Batch(messages): Batch, _: &mut Context<Self>) {
+        self.handle_all(messages.into_iter());
+    }
+}
+
+impl Handler<Flush> for ShardActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Flush, _: &mut Context<Self>) {
+        let thread = Rc::clone(&self.host.thread);
+        thread.flush_due.set(false);
+        let mut for_self = Vec::new();
+        thread.outbox.borrow_mut().drain_into(|shard, messages| {
+            if shard == self.number {
+                for_self = messages;
+            } else {
+                self.shards[shard].do_send(Batch(messages));
+            }
+        });
+        self.handle_all(for_self.into_iter());
+    }
+}

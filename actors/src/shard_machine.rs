@@ -1,0 +1,256 @@
+//! What a shard decides: which of its wallets a message is for, and whether that wallet has to be activated.
+//!
+//! A wallet is *live* (it has an actor and a mailbox) or *dormant* (a record in the shard's memory). The shard is the
+//! only one that addresses its wallets. It decides nothing about money, except that a wallet which it does not keep
+//! does not exist.
+
+use crate::core::Core;
+use crate::in_flight::{Attempt, InFlight, Reserved};
+use crate::outbox::Post;
+use crate::request::{Operations, PendingRead, Request, RequestItem, WalletView};
+use crate::trial_balance::{PendingSum, TrialBalance};
+use crate::wallet_machine::WalletMessage;
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use ledger::{Status, Wallet, WalletId};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// How many wallets are summed up before other messages have their turn.
+const SUM_UP_STEP: usize = 4096;
+
+/// A message to a shard.
+#[derive(Debug)]
+pub(crate) enum ShardMessage {
+    /// The transfers of the request that begin at this shard's wallets.
+    Begin {
+        /// The request.
+        request: Arc<Request>,
+        /// Which of its transfers.
+        indexes: Vec<u32>,
+    },
+    /// One transfer, to begin (again).
+    BeginOne(InFlight),
+    /// A transfer that the debit wallet has accepted, for the credit wallet.
+    Continue(InFlight),
+    /// What a wallet has reserved is in the journal.
+    Settled {
+        /// The wallet and its reservation.
+        reserved: Reserved,
+        /// What it was reserved for.
+        attempt: Attempt,
+        /// The entry.
+        seq: u64,
+    },
+    /// What a wallet has reserved is not needed any more.
+    Released {
+        /// The wallet and its reservation.
+        reserved: Reserved,
+        /// What it was reserved for.
+        attempt: Attempt,
+    },
+    /// Wallets to create.
+    CreateWallets {
+        /// The request.
+        request: Arc<Request>,
+        /// Which of its wallets.
+        indexes: Vec<u32>,
+    },
+    /// Wallets to read.
+    Read {
+        /// The request.
+        request: Arc<Request>,
+        /// Which of its wallets.
+        indexes: Vec<u32>,
+    },
+    /// Wallets to sum up, from this place on.
+    SumUp {
+        /// The trial balance.
+        trial: Arc<TrialBalance>,
+        /// Where to go on.
+        from_slot: usize,
+    },
+    /// A wallet that had failed, as the journal has it.
+    Rebuilt {
+        /// Which wallet.
+        id: WalletId,
+        /// The restart that asked for it.
+        restart: u64,
+        /// What it is; `None` if it does not exist.
+        wallet: Option<Box<Wallet>>,
+        /// Up to which entry.
+        as_of_seq: u64,
+    },
+}
+
+/// Gives wallets an actor, and delivers to it.
+pub(crate) trait WalletHost {
+    /// Where a live wallet is reached.
+    type Address;
+
+    /// Starts the wallet's actor; `None` for a wallet that does not exist yet.
+    fn activate(&mut self, id: WalletId, wallet: Option<Box<Wallet>>) -> Self::Address;
+
+    /// Puts the message into the wallet's mailbox. Never waits.
+    fn deliver(&mut self, address: &Self::Address, message: WalletMessage);
+}
+
+#[derive(Debug)]
+enum Slot<A> {
+    Live(WalletId, A),
+    Dormant(Box<Wallet>),
+    /// Only while a wallet is being activated.
+    Activating,
+}
+
+/// The wallets of a shard.
+#[derive(Debug)]
+pub(crate) struct ShardMachine<A> {
+    number: usize,
+    core: Arc<Core>,
+    slots: Vec<Slot<A>>,
+    by_id: HashMap<WalletId, u32, RandomState>,
+}
+
+impl<A> ShardMachine<A> {
+    /// The shard of this number, which keeps these wallets, all dormant.
+    pub(crate) fn new(number: usize, core: Arc<Core>, wallets: impl ExactSizeIterator<Item = Wallet>) -> Self {
+        let mut by_id = HashMap::with_capacity_and_hasher(wallets.len(), RandomState::default());
+        let mut slots = Vec::with_capacity(wallets.len());
+        for wallet in wallets {
+            by_id.insert(wallet.terms.id, slots.len() as u32);
+            slots.push(Slot::Dormant(Box::new(wallet)));
+        }
+        Self { number, core, slots, by_id }
+    }
+
+    /// Handles one message. What is for others goes to `post`; what is for the shard's own wallets, to their mailboxes.
+    pub(crate) fn handle<H: WalletHost<Address = A>>(&mut self, message: ShardMessage, host: &mut H, post: &mut dyn Post) {
+        match message {
+            ShardMessage::Begin { request, indexes } => {
+                for index in indexes {
+                    self.begin(InFlight::new(RequestItem { request: Arc::clone(&request), index }), host, post);
+                }
+            }
+            ShardMessage::BeginOne(in_flight) => self.begin(in_flight, host, post),
+            ShardMessage::Continue(in_flight) => {
+                let wallet = in_flight.transfer().credit_wallet;
+                match self.live(wallet, host) {
+                    Some(address) => host.deliver(address, WalletMessage::Continue(in_flight)),
+                    None => self.refuse_unknown(in_flight, Status::CreditWalletNotFound, post),
+                }
+            }
+            ShardMessage::Settled { reserved, attempt, seq } => {
+                let message = WalletMessage::Settled { slot: reserved.slot, attempt, seq };
+                self.deliver_to_live(reserved.wallet, message, host);
+            }
+            ShardMessage::Released { reserved, attempt } => {
+                let message = WalletMessage::Released { slot: reserved.slot, attempt };
+                self.deliver_to_live(reserved.wallet, message, host);
+            }
+            ShardMessage::CreateWallets { request, indexes } => {
+                for index in indexes {
+                    self.create(InFlight::new(RequestItem { request: Arc::clone(&request), index }), host);
+                }
+            }
+            ShardMessage::Read { request, indexes } => {
+                for index in indexes {
+                    self.read(RequestItem { request: Arc::clone(&request), index }, host);
+                }
+            }
+            ShardMessage::SumUp { trial, from_slot } => self.sum_up(&trial, from_slot, host),
+            ShardMessage::Rebuilt { id, restart, wallet, as_of_seq } => {
+                self.deliver_to_live(id, WalletMessage::Rebuilt { restart, wallet, as_of_seq }, host);
+            }
+        }
+    }
+
+    fn begin<H: WalletHost<Address = A>>(&mut self, in_flight: InFlight, host: &mut H, post: &mut dyn Post) {
+        let wallet = in_flight.transfer().debit_wallet;
+        if let Some(address) = self.live(wallet, host) {
+            host.deliver(address, WalletMessage::Begin(in_flight));
+        } else if in_flight.is_past_deadline(self.core.sequencer.now_ns()) {
+            in_flight.refuse_for_now(Status::DeadlineExceeded, post);
+        } else {
+            self.refuse_unknown(in_flight, Status::DebitWalletNotFound, post);
+        }
+    }
+
+    fn refuse_unknown(&self, in_flight: InFlight, status: Status, post: &mut dyn Post) {
+        in_flight.refuse_for_good(status.into(), self.core.sequencer.now_ns(), post);
+    }
+
+    fn create<H: WalletHost<Address = A>>(&mut self, in_flight: InFlight, host: &mut H) {
+        let id = in_flight.request().new_wallet(in_flight.index()).id;
+        if !self.by_id.contains_key(&id) {
+            let slot = u32::try_from(self.slots.len()).expect("a shard has fewer than 2^32 wallets");
+            self.slots.push(Slot::Live(id, host.activate(id, None)));
+            self.by_id.insert(id, slot);
+            self.core.live_wallets.fetch_add(1, Ordering::Relaxed);
+            self.core.known_wallets.fetch_add(1, Ordering::Relaxed);
+        }
+        let address = self.live(id, host).expect("it has just been made sure of");
+        host.deliver(address, WalletMessage::Create(in_flight));
+    }
+
+    fn read<H: WalletHost<Address = A>>(&mut self, item: RequestItem, host: &mut H) {
+        let Operations::LookupWallets(ids) = item.request.operations() else {
+            panic!("only wallets are read");
+        };
+        let id = ids[item.index as usize];
+        let Some(&slot) = self.by_id.get(&id) else { return item.request.finish_wallet(item.index, None) };
+        match &self.slots[slot as usize] {
+            Slot::Live(_, address) => host.deliver(address, WalletMessage::Read(PendingRead::new(item))),
+            Slot::Dormant(wallet) => {
+                // Nothing is open in a dormant wallet, so it stands as of whatever is the newest entry.
+                let as_of_seq = self.core.sequencer.appended_seq();
+                let view = WalletView { wallet: Wallet::clone(wallet), as_of_seq };
+                item.request.finish_wallet(item.index, Some(view));
+            }
+            Slot::Activating => panic!("activation is over before the next message"),
+        }
+    }
+
+    /// Sums up some wallets, and leaves the rest for a message to itself, so that others have their turn.
+    fn sum_up<H: WalletHost<Address = A>>(&mut self, trial: &Arc<TrialBalance>, from_slot: usize, host: &mut H) {
+        let end = self.slots.len().min(from_slot + SUM_UP_STEP);
+        let slots = &self.slots[from_slot.min(end)..end];
+        // A dormant wallet has no entry above the moment: entries come to live ones only.
+        trial.add(slots.iter().filter_map(|slot| if let Slot::Dormant(wallet) = slot { Some(&**wallet) } else { None }));
+        for slot in slots {
+            if let Slot::Live(id, address) = slot {
+                trial.asked();
+                host.deliver(address, WalletMessage::SumUp(PendingSum::new(Arc::clone(trial), *id)));
+            }
+        }
+        if end == self.slots.len() {
+            return trial.answered();
+        }
+        // By way of the mailbox and not of the outbox: whoever is in the mailbox already goes first.
+        self.core.post(self.number, ShardMessage::SumUp { trial: Arc::clone(trial), from_slot: end });
+    }
+
+    fn deliver_to_live<H: WalletHost<Address = A>>(&self, id: WalletId, message: WalletMessage, host: &mut H) {
+        let slot = self.by_id.get(&id).map(|&slot| &self.slots[slot as usize]);
+        let Some(Slot::Live(_, address)) = slot else {
+            panic!("{message:?} is for wallet {id}, which is live as long as somebody owes it an answer");
+        };
+        host.deliver(address, message);
+    }
+
+    /// The address of the wallet, activated if it is dormant; `None` if there is no such wallet.
+    fn live<H: WalletHost<Address = A>>(&mut self, id: WalletId, host: &mut H) -> Option<&A> {
+        let slot = &mut self.slots[*self.by_id.get(&id)? as usize];
+        if matches!(slot, Slot::Dormant(_)) {
+            let Slot::Dormant(wallet) = std::mem::replace(slot, Slot::Activating) else {
+                unreachable!("it has just been looked at");
+            };
+            *slot = Slot::Live(id, host.activate(id, Some(wallet)));
+            self.core.live_wallets.fetch_add(1, Ordering::Relaxed);
+        }
+        match slot {
+            Slot::Live(_, address) => Some(address),
+            Slot::Dormant(_) | Slot::Activating => panic!("activation is over before the next message"),
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! A trial balance: the totals of each asset over all wallets, exact as of one entry, while transfers go on.
+//!
+//! The moment H is taken inside the critical section, together with publishing it. From then on every wallet keeps,
+//! before it applies its first entry above H, a copy of itself as of H; and each is asked in turn for itself as of H.
+//! A wallet that was rebuilt meanwhile has no such copy and is read from the journal. One at a time: who asks
+//! meanwhile waits and shares the next one.
+
+use crate::core::Core;
+use crate::outbox::Post;
+use crate::request::{Request, TrialBalanceView};
+use crate::shard_machine::ShardMessage;
+use ledger::fold::AssetTotals;
+use ledger::{AssetId, Wallet, WalletId};
+use parking_lot::Mutex;
+use persistence::rebuild_wallet;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The trial balances of a ledger.
+#[derive(Debug, Default)]
+pub(crate) struct TrialBalances {
+    queue: Mutex<Queue>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    running: bool,
+    waiting: Vec<Arc<Request>>,
+}
+
+/// One trial balance under way.
+#[derive(Debug)]
+pub(crate) struct TrialBalance {
+    core: Arc<Core>,
+    pub(crate) as_of_seq: u64,
+    totals: Mutex<BTreeMap<AssetId, AssetTotals>>,
+    /// Shards that are not through, and wallets that were asked and have not answered.
+    unanswered: AtomicUsize,
+    requests: Mutex<Vec<Arc<Request>>>,
+}
+
+impl TrialBalances {
+    /// Answers the request from a trial balance that begins now or after the one that is under way.
+    pub(crate) fn begin(&self, core: &Arc<Core>, request: &Arc<Request>, post: &mut dyn Post) {
+        let mut queue = self.queue.lock();
+        queue.waiting.push(Arc::clone(request));
+        if !queue.running {
+            queue.running = true;
+            let requests = std::mem::take(&mut queue.waiting);
+            drop(queue);
+            start(core, requests, post);
+        }
+    }
+
+    fn ended(&self, core: &Arc<Core>) {
+        let mut queue = self.queue.lock();
+        let requests = std::mem::take(&mut queue.waiting);
+        queue.running = !requests.is_empty();
+        drop(queue);
+        if !requests.is_empty() {
+            start(core, requests, &mut &**core);
+        }
+    }
+}
+
+fn start(core: &Arc<Core>, requests: Vec<Arc<Request>>, post: &mut dyn Post) {
+    let as_of_seq = {
+        let section = core.sequencer.enter();
+        let head = section.head_seq();
+        core.snapshot_seq.store(head, Ordering::Release);
+        head
+    };
+    let trial = Arc::new(TrialBalance {
+        core: Arc::clone(core),
+        as_of_seq,
+        totals: Mutex::default(),
+        unanswered: AtomicUsize::new(core.shards()),
+        requests: Mutex::new(requests),
+    });
+    for shard in 0..core.shards() {
+        post.post(shard, ShardMessage::SumUp { trial: Arc::clone(&trial), from_slot: 0 });
+    }
+}
+
+impl TrialBalance {
+    /// Adds wallets as of the moment.
+    pub(crate) fn add<'a>(&self, wallets: impl Iterator<Item = &'a Wallet>) {
+        let mut totals = self.totals.lock();
+        for wallet in wallets.filter(|wallet| wallet.created_seq <= self.as_of_seq) {
+            totals.entry(wallet.terms.asset).or_default().add(wallet);
+        }
+    }
+
+    /// A wallet is being asked, and will answer.
+    pub(crate) fn asked(&self) {
+        self.unanswered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A wallet or a shard has answered.
+    pub(crate) fn answered(self: &Arc<Self>) {
+        if self.unanswered.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.end();
+        }
+    }
+
+    /// A wallet does not know what it was at the moment: it is read from the journal.
+    pub(crate) fn answer_from_journal(self: &Arc<Self>, wallet: WalletId) {
+        let trial = Arc::clone(self);
+        let read = move |durable: Result<(), _>| {
+            // A journal that has failed ends the process; nobody waits for this answer any more.
+            if durable.is_err() {
+                return;
+            }
+            let core = Arc::clone(&trial.core);
+            core.readers.run(Box::new(move || {
+                let core = &trial.core;
+                match rebuild_wallet(core.journal.as_ref(), &core.index, wallet, trial.as_of_seq) {
+                    Ok(rebuilt) => {
+                        trial.add(rebuilt.iter());
+                        trial.answered();
+                    }
+                    Err(error) => core.fatal(&error.to_string()),
+                }
+            }));
+        };
+        self.core.sequencer.when_durable(self.as_of_seq, Box::new(read));
+    }
+
+    fn end(self: &Arc<Self>) {
+        let totals = std::mem::take(&mut *self.totals.lock());
+        let known = self.core.assets.read();
+        let assets = known
+            .values()
+            .filter(|known| known.created_seq <= self.as_of_seq)
+            .map(|known| (known.asset.clone(), totals.get(&known.asset.id).copied().unwrap_or_default()))
+            .collect();
+        drop(known);
+        let view = TrialBalanceView { as_of_seq: self.as_of_seq, assets };
+        for request in std::mem::take(&mut *self.requests.lock()) {
+            request.finish_trial_balance(view.clone());
+        }
+        self.core.trial_balances.ended(&self.core);
+    }
+}
+
+/// A wallet's part of a trial balance, on its way to the wallet: dropped without an answer, it is answered from the
+/// journal, so that the trial balance ends whatever becomes of the wallet.
+#[derive(Debug)]
+pub(crate) struct PendingSum {
+    trial: Arc<TrialBalance>,
+    wallet: WalletId,
+    answered: bool,
+}
+
+impl PendingSum {
+    pub(crate) fn new(trial: Arc<TrialBalance>, wallet: WalletId) -> Self {
+        Self { trial, wallet, answered: false }
+    }
+
+    pub(crate) fn as_of_seq(&self) -> u64 {
+        self.trial.as_of_seq
+    }
+
+    /// The wallet as of the moment; `None` if it did not exist then.
+    pub(crate) fn finish(mut self, wallet: Option<&Wallet>) {
+        self.trial.add(wallet.into_iter());
+        self.answered = true;
+        self.trial.answered();
+    }
+}
+
+impl Drop for PendingSum {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.trial.answer_from_journal(self.wallet);
+        }
+    }
+}

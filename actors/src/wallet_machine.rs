@@ -1,0 +1,503 @@
+//! What a wallet decides: transfers out of it and into it, one message after another.
+//!
+//! The state is the committed wallet, the reservations whose outcome is open, and who waits for one of them. The rules
+//! of money are `ledger`'s; here is the order of things. An operation that holds no reservation yet may wait here;
+//! one that holds a reservation elsewhere never does: so nobody waits for each other in a circle.
+//!
+//! A wallet that has failed (a panic while it handled a message) is not trusted any more: what is open is cancelled,
+//! and it is rebuilt from the journal. Meanwhile, others go on.
+
+use crate::core::Core;
+use crate::in_flight::{Attempt, InFlight, Reserved};
+use crate::outbox::Post;
+use crate::request::{PendingRead, WalletView};
+use crate::shard_machine::ShardMessage;
+use crate::ticket::Fate;
+use crate::trial_balance::PendingSum;
+use ledger::decide::{decide_credit, decide_debit};
+use ledger::{Decision, OpenReservations, Outcome, RefusalDetail, Status, Wallet, WalletId};
+use persistence::rebuild_wallet;
+use slab::Slab;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// How long an operation waits for a wallet that is being rebuilt.
+pub(crate) const REBUILD_PATIENCE_NS: u64 = 1_000_000_000;
+
+/// A wallet that fails more often than this within [`RESTART_WINDOW_NS`] is quarantined.
+pub(crate) const RESTARTS_MAX: usize = 5;
+
+/// See [`RESTARTS_MAX`]: a minute.
+pub(crate) const RESTART_WINDOW_NS: u64 = 60_000_000_000;
+
+/// A message to a wallet.
+#[derive(Debug)]
+pub(crate) enum WalletMessage {
+    /// A transfer out of this wallet.
+    Begin(InFlight),
+    /// A transfer into this wallet, which the debit wallet has accepted.
+    Continue(InFlight),
+    /// What was reserved here is in the journal.
+    Settled {
+        /// Where the reservation is.
+        slot: u32,
+        /// What it was for.
+        attempt: Attempt,
+        /// The entry.
+        seq: u64,
+    },
+    /// What was reserved here is not needed any more.
+    Released {
+        /// Where the reservation is.
+        slot: u32,
+        /// What it was for.
+        attempt: Attempt,
+    },
+    /// The wallet is to be created.
+    Create(InFlight),
+    /// The wallet is to be read.
+    Read(PendingRead),
+    /// The wallet's part of a trial balance.
+    SumUp(PendingSum),
+    /// The wallet as the journal has it.
+    Rebuilt {
+        /// The restart that asked for it.
+        restart: u64,
+        /// `None` if it does not exist.
+        wallet: Option<Box<Wallet>>,
+        /// Up to which entry.
+        as_of_seq: u64,
+    },
+    /// Whoever has waited too long for the rebuilding is turned away.
+    LosePatience {
+        /// The restart that it waited for.
+        restart: u64,
+    },
+}
+
+/// A message's surroundings: what is shared, what time it is, and where messages for other wallets go.
+pub(crate) struct Turn<'a> {
+    /// What is shared.
+    pub core: &'a Arc<Core>,
+    /// Ledger time.
+    pub now_ns: u64,
+    /// For other wallets, by way of their shards.
+    pub post: &'a mut dyn Post,
+}
+
+impl std::fmt::Debug for Turn<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Turn").field("now_ns", &self.now_ns).finish_non_exhaustive()
+    }
+}
+
+/// What was reserved for an attempt whose outcome is open.
+#[derive(Debug)]
+struct Reservation {
+    attempt: Attempt,
+    /// What it takes out when it is committed.
+    debit: u128,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Mode {
+    /// Decides.
+    Ready,
+    /// Waits for its state from the journal; what holds no reservation elsewhere is parked.
+    Rebuilding,
+    /// Has failed too often, and does nothing until the process starts again.
+    Quarantined,
+}
+
+/// A wallet's state, and what it does with each message.
+#[derive(Debug)]
+pub(crate) struct WalletMachine {
+    id: WalletId,
+    /// The committed state; `None` before the wallet is created.
+    wallet: Option<Box<Wallet>>,
+    reservations: Slab<Reservation>,
+    open: OpenReservations,
+    /// Transfers out that could not be decided yet. First come, first decided, so that none waits for ever.
+    waiting: VecDeque<InFlight>,
+    /// What came while the wallet was being rebuilt.
+    parked: VecDeque<WalletMessage>,
+    /// The newest head up to which this wallet has settled what it had reserved, or has been rebuilt.
+    settled_seq: u64,
+    /// The wallet as of `snapshot_seq`, if it has changed since and nobody has asked for it yet.
+    snapshot: Option<Box<Wallet>>,
+    snapshot_seq: u64,
+    /// Up to here the wallet was rebuilt; what it was before is not known here.
+    rebuilt_seq: u64,
+    mode: Mode,
+    restarts: u64,
+    recent_restarts_ns: VecDeque<u64>,
+}
+
+impl WalletMachine {
+    /// The wallet as its shard knows it; `None` if it does not exist yet.
+    pub(crate) fn new(id: WalletId, wallet: Option<Box<Wallet>>) -> Self {
+        Self {
+            id,
+            wallet,
+            reservations: Slab::new(),
+            open: OpenReservations::default(),
+            waiting: VecDeque::new(),
+            parked: VecDeque::new(),
+            settled_seq: 0,
+            snapshot: None,
+            snapshot_seq: 0,
+            rebuilt_seq: 0,
+            mode: Mode::Ready,
+            restarts: 0,
+            recent_restarts_ns: VecDeque::new(),
+        }
+    }
+
+    /// Handles one message. A panic in here means that the wallet is not to be trusted: see [`Self::restart`].
+    pub(crate) fn handle(&mut self, message: WalletMessage, turn: &mut Turn<'_>) {
+        match self.mode {
+            Mode::Ready => self.handle_ready(message, turn),
+            Mode::Rebuilding => self.handle_rebuilding(message, turn),
+            Mode::Quarantined => Self::turn_away(message, Status::WalletQuarantined, turn),
+        }
+    }
+
+    fn handle_ready(&mut self, message: WalletMessage, turn: &mut Turn<'_>) {
+        match message {
+            WalletMessage::Begin(in_flight) => {
+                turn.core.inject_fault("begin", self.id);
+                if self.waiting.is_empty() {
+                    self.begin(in_flight, turn);
+                } else {
+                    self.waiting.push_back(in_flight);
+                }
+            }
+            WalletMessage::Continue(in_flight) => self.conclude(in_flight, turn),
+            WalletMessage::Settled { slot, attempt, seq } => self.settle(slot, &attempt, seq, turn),
+            WalletMessage::Released { slot, attempt } => {
+                turn.core.inject_fault("released", self.id);
+                if self.take_reservation(slot, &attempt).is_some() {
+                    self.decide_waiting(turn);
+                }
+            }
+            WalletMessage::Create(in_flight) => self.create(in_flight, turn),
+            WalletMessage::Read(read) => self.read(read, turn),
+            WalletMessage::SumUp(sum) => self.sum_up(sum, turn),
+            // Of an earlier restart, which a later one has overtaken.
+            WalletMessage::Rebuilt { .. } | WalletMessage::LosePatience { .. } => {}
+        }
+    }
+
+    /// Decides on a transfer out of this wallet: reserves and passes it on, refuses, or lets it wait.
+    fn begin(&mut self, mut in_flight: InFlight, turn: &mut Turn<'_>) {
+        if in_flight.is_past_deadline(turn.now_ns) {
+            return in_flight.refuse_for_now(Status::DeadlineExceeded, turn.post);
+        }
+        let transfer = in_flight.transfer();
+        match decide_debit(self.wallet.as_deref(), self.open, transfer) {
+            Decision::Accept => {
+                let (amount, credit_wallet) = (transfer.amount, transfer.credit_wallet);
+                let reservation = Reservation { attempt: in_flight.attempt(), debit: amount };
+                let slot = self.reservations.insert(reservation);
+                self.open.debits = self.open.debits.checked_add(amount).expect("what is open was accepted together");
+                let slot = u32::try_from(slot).expect("permits bound the reservations far below 2^32");
+                in_flight.set_reserved(Reserved { wallet: self.id, slot });
+                turn.core.inject_fault("reserved", self.id);
+                turn.post.post(turn.core.shard_of(credit_wallet), ShardMessage::Continue(in_flight));
+            }
+            Decision::Refuse(refusal) => in_flight.refuse_for_good(refusal, turn.now_ns, turn.post),
+            Decision::Wait => self.waiting.push_back(in_flight),
+        }
+    }
+
+    /// Decides on a transfer into this wallet, the last of its route: commits, refuses, or has it attempted again.
+    fn conclude(&mut self, in_flight: InFlight, turn: &mut Turn<'_>) {
+        turn.core.inject_fault("continue", self.id);
+        match decide_credit(self.wallet.as_deref(), self.open, in_flight.transfer()) {
+            Decision::Accept => match in_flight.commit_transfer(turn.now_ns) {
+                Ok(committed) => {
+                    turn.core.inject_fault("committed", self.id);
+                    let seq = committed.committed.seq;
+                    let amount = committed.transfer().amount;
+                    self.keep_snapshot_before(seq, turn.core);
+                    self.existing().credit(amount, seq);
+                    committed.announce(turn.post);
+                    self.decide_waiting(turn);
+                }
+                Err(cancelled) => cancelled.attempt_again(turn.now_ns, turn.post),
+            },
+            Decision::Refuse(refusal) => in_flight.refuse_for_good(refusal, turn.now_ns, turn.post),
+            // It holds a reservation, so it does not wait.
+            Decision::Wait => in_flight.attempt_again(turn.now_ns, turn.post),
+        }
+    }
+
+    fn settle(&mut self, slot: u32, attempt: &Attempt, seq: u64, turn: &mut Turn<'_>) {
+        turn.core.inject_fault("settled", self.id);
+        let Some(reservation) = self.take_reservation(slot, attempt) else {
+            let settled = self.settled_seq;
+            assert!(seq <= settled, "entry {seq} settles what wallet {} never reserved (settled {settled})", self.id);
+            return;
+        };
+        self.keep_snapshot_before(seq, turn.core);
+        self.existing().debit(reservation.debit, seq);
+        self.decide_waiting(turn);
+    }
+
+    fn take_reservation(&mut self, slot: u32, attempt: &Attempt) -> Option<Reservation> {
+        let slot = slot as usize;
+        self.reservations.get(slot).filter(|reservation| reservation.attempt == *attempt)?;
+        let reservation = self.reservations.remove(slot);
+        self.forget_open(&reservation);
+        Some(reservation)
+    }
+
+    fn forget_open(&mut self, reservation: &Reservation) {
+        let open = self.open.debits.checked_sub(reservation.debit);
+        self.open.debits = open.expect("the sum of the reservations is at least each of them");
+        if self.reservations.is_empty() && self.reservations.capacity() > 64 {
+            // A burst is over; a million wallets that each kept their burst would not fit in memory.
+            self.reservations = Slab::new();
+        }
+    }
+
+    /// Something has been resolved: those who waited for that are decided, in the order in which they came.
+    fn decide_waiting(&mut self, turn: &mut Turn<'_>) {
+        for _ in 0..self.waiting.len() {
+            let Some(first) = self.waiting.pop_front() else { return };
+            let undecided = decide_debit(self.wallet.as_deref(), self.open, first.transfer()) == Decision::Wait;
+            if undecided && !first.is_past_deadline(turn.now_ns) {
+                self.waiting.push_front(first);
+                return;
+            }
+            self.begin(first, turn);
+        }
+    }
+
+    fn create(&mut self, in_flight: InFlight, turn: &mut Turn<'_>) {
+        turn.core.inject_fault("create", self.id);
+        let terms = in_flight.request().new_wallet(in_flight.index()).clone();
+        if let Some(wallet) = &self.wallet {
+            let status = wallet.terms.compare(&terms);
+            let outcome = Outcome {
+                status,
+                replayed: status == Status::Exists,
+                seq: wallet.created_seq,
+                timestamp_ns: wallet.created_at_ns,
+                detail: RefusalDetail::None,
+            };
+            return in_flight.finish_unclaimed(&outcome);
+        }
+        if in_flight.is_past_deadline(turn.now_ns) {
+            return in_flight.refuse_for_now(Status::DeadlineExceeded, turn.post);
+        }
+        // Nobody else resolves the ticket of a creation, so it can only be committed.
+        if let Some(committed) = in_flight.commit_wallet(turn.now_ns) {
+            self.keep_snapshot_before(committed.seq, turn.core);
+            self.wallet = Some(Box::new(Wallet::create(terms, committed.seq, committed.timestamp_ns)));
+            self.decide_waiting(turn);
+        }
+    }
+
+    /// Answers with the committed position as of the newest entry there is.
+    fn read(&mut self, read: PendingRead, turn: &mut Turn<'_>) {
+        turn.core.inject_fault("read", self.id);
+        let head = turn.core.sequencer.appended_seq();
+        let moment = self.moment_to_keep(turn.core);
+        if moment.is_some_and(|moment| head > moment) {
+            self.keep_snapshot(moment);
+        }
+        self.settle_up_to(head);
+        read.finish(self.wallet.as_deref().map(|wallet| WalletView { wallet: Wallet::clone(wallet), as_of_seq: head }));
+        self.decide_waiting(turn);
+    }
+
+    fn sum_up(&mut self, sum: PendingSum, turn: &mut Turn<'_>) {
+        turn.core.inject_fault("sum_up", self.id);
+        let moment = sum.as_of_seq();
+        if self.rebuilt_seq > moment {
+            // Dropped, it is answered from the journal.
+            return;
+        }
+        if self.snapshot_seq == moment {
+            sum.finish(self.snapshot.take().as_deref());
+        } else {
+            // Nothing above the moment has been applied, or the snapshot would have been kept.
+            self.settle_up_to(moment);
+            self.snapshot_seq = moment;
+            sum.finish(self.wallet.as_deref());
+        }
+        self.decide_waiting(turn);
+    }
+
+    /// Applies what was reserved here and is committed up to `head`, though the message that says so is still under
+    /// way.
+    fn settle_up_to(&mut self, head: u64) {
+        if head <= self.settled_seq {
+            return;
+        }
+        self.settled_seq = head;
+        let committed = |(slot, reservation): (usize, &Reservation)| {
+            match reservation.attempt.item.fate(reservation.attempt.number) {
+                Fate::Committed { seq } if seq <= head => Some((slot, seq)),
+                _ => None,
+            }
+        };
+        let due: Vec<(usize, u64)> = self.reservations.iter().filter_map(committed).collect();
+        for (slot, seq) in due {
+            let reservation = self.reservations.remove(slot);
+            self.forget_open(&reservation);
+            self.existing().debit(reservation.debit, seq);
+        }
+    }
+
+    /// Before the first entry above the moment of a trial balance is applied, keeps the wallet as of that moment.
+    fn keep_snapshot_before(&mut self, seq: u64, core: &Core) {
+        let moment = self.moment_to_keep(core);
+        if moment.is_some_and(|moment| seq > moment) {
+            self.keep_snapshot(moment);
+        }
+    }
+
+    /// The moment of the newest trial balance, if this wallet has not been asked about it yet and still knows.
+    fn moment_to_keep(&self, core: &Core) -> Option<u64> {
+        let moment = core.snapshot_seq.load(Ordering::Acquire);
+        (self.snapshot_seq < moment && self.rebuilt_seq <= moment).then_some(moment)
+    }
+
+    fn keep_snapshot(&mut self, moment: Option<u64>) {
+        let Some(moment) = moment else { return };
+        self.settle_up_to(moment);
+        self.snapshot_seq = moment;
+        self.snapshot.clone_from(&self.wallet);
+    }
+
+    fn existing(&mut self) -> &mut Wallet {
+        self.wallet.as_deref_mut().expect("what was decided on exists")
+    }
+
+    /// The wallet has failed: cancels what is open, and asks the journal for the state up to here. Returns the number
+    /// of the restart, for [`WalletMessage::LosePatience`]; `None` if the wallet is quarantined now.
+    pub(crate) fn restart(&mut self, turn: &mut Turn<'_>) -> Option<u64> {
+        self.restarts += 1;
+        turn.core.metrics.restarts.increment(1);
+        self.recent_restarts_ns.push_back(turn.now_ns);
+        while self.recent_restarts_ns.front().is_some_and(|&at| at + RESTART_WINDOW_NS < turn.now_ns) {
+            self.recent_restarts_ns.pop_front();
+        }
+
+        // What other wallets decide on the strength of a reservation here is cancelled, unless they have committed:
+        // then it is in the journal up to the head. The reservations themselves are forgotten.
+        let head = {
+            let mut section = turn.core.sequencer.enter();
+            for (_, reservation) in &self.reservations {
+                let attempt = &reservation.attempt;
+                // Not open: committed, or cancelled by somebody else.
+                let _not_open = attempt.item.ticket().cancel_to_retry(attempt.number, &mut section);
+            }
+            section.head_seq()
+        };
+        self.reservations = Slab::new();
+        self.open = OpenReservations::default();
+        self.wallet = None;
+        self.snapshot = None;
+        self.snapshot_seq = 0;
+        self.settled_seq = head;
+        self.rebuilt_seq = head;
+
+        for in_flight in std::mem::take(&mut self.waiting).into_iter().rev() {
+            self.parked.push_front(WalletMessage::Begin(in_flight));
+        }
+        if self.recent_restarts_ns.len() > RESTARTS_MAX {
+            tracing::error!(wallet = %self.id, "quarantined after {RESTARTS_MAX} restarts within a minute");
+            turn.core.metrics.quarantines.increment(1);
+            self.mode = Mode::Quarantined;
+            self.turn_parked_away(Status::WalletQuarantined, turn);
+            return None;
+        }
+        tracing::warn!(wallet = %self.id, head, "restarted: to be rebuilt from the journal");
+        self.mode = Mode::Rebuilding;
+        self.ask_journal(head, turn.core);
+        Some(self.restarts)
+    }
+
+    fn ask_journal(&self, head: u64, core: &Arc<Core>) {
+        let (id, restart) = (self.id, self.restarts);
+        let core = Arc::clone(core);
+        let sequencer = Arc::clone(&core.sequencer);
+        let read = move |durable: Result<(), _>| {
+            // A journal that has failed ends the process.
+            if durable.is_err() {
+                return;
+            }
+            let reading = Arc::clone(&core);
+            core.readers.run(Box::new(move || {
+                match rebuild_wallet(reading.journal.as_ref(), &reading.index, id, head) {
+                    Ok(wallet) => {
+                        let wallet = wallet.map(Box::new);
+                        let message = ShardMessage::Rebuilt { id, restart, wallet, as_of_seq: head };
+                        reading.post(reading.shard_of(id), message);
+                    }
+                    Err(error) => reading.fatal(&error.to_string()),
+                }
+            }));
+        };
+        sequencer.when_durable(head, Box::new(read));
+    }
+
+    fn handle_rebuilding(&mut self, message: WalletMessage, turn: &mut Turn<'_>) {
+        match message {
+            WalletMessage::Rebuilt { restart, wallet, as_of_seq } if restart == self.restarts => {
+                assert_eq!(as_of_seq, self.rebuilt_seq, "the journal was asked for the state as of the restart");
+                turn.core.inject_fault("rebuilt", self.id);
+                self.wallet = wallet;
+                self.mode = Mode::Ready;
+                // Before what is still in the mailbox, and in the order in which it came. What a panic interrupts here
+                // stays parked for the next restart.
+                while let Some(message) = self.parked.pop_front() {
+                    self.handle_ready(message, turn);
+                }
+            }
+            WalletMessage::LosePatience { restart } if restart == self.restarts => {
+                self.turn_parked_away(Status::Unavailable, turn);
+            }
+            // It holds a reservation, so it does not wait.
+            WalletMessage::Continue(in_flight) => in_flight.attempt_again(turn.now_ns, turn.post),
+            // Every reservation was forgotten, and what was committed of them is in the journal up to the head.
+            WalletMessage::Settled { seq, .. } => {
+                assert!(seq <= self.settled_seq, "entry {seq} was committed on a cancelled ticket");
+            }
+            // Of an earlier restart; or about a reservation that is forgotten; or a sum, which answers from the journal
+            // when it is dropped.
+            WalletMessage::Rebuilt { .. }
+            | WalletMessage::LosePatience { .. }
+            | WalletMessage::Released { .. }
+            | WalletMessage::SumUp(_) => {}
+            message @ (WalletMessage::Begin(_) | WalletMessage::Create(_) | WalletMessage::Read(_)) => {
+                self.parked.push_back(message);
+            }
+        }
+    }
+
+    fn turn_parked_away(&mut self, status: Status, turn: &mut Turn<'_>) {
+        for message in std::mem::take(&mut self.parked) {
+            Self::turn_away(message, status, turn);
+        }
+    }
+
+    fn turn_away(message: WalletMessage, status: Status, turn: &mut Turn<'_>) {
+        match message {
+            WalletMessage::Begin(in_flight) | WalletMessage::Continue(in_flight) | WalletMessage::Create(in_flight) => {
+                in_flight.refuse_for_now(status, turn.post);
+            }
+            // Dropped, these answer for themselves.
+            WalletMessage::Read(_)
+            | WalletMessage::SumUp(_)
+            | WalletMessage::Settled { .. }
+            | WalletMessage::Released { .. }
+            | WalletMessage::Rebuilt { .. }
+            | WalletMessage::LosePatience { .. } => {}
+        }
+    }
+}
