@@ -1,0 +1,131 @@
+//! A person's commands: each one connects, asks, prints a table or JSON, and ends.
+//!
+//! Exit codes: 0 done, 1 an error, 2 the command line is wrong, 3 the server answered with a refusal.
+
+pub mod asset;
+pub mod config;
+pub mod ping;
+pub mod transfer;
+pub mod trial_balance;
+pub mod verify;
+pub mod wallet;
+
+use crate::command_line::ClientFlags;
+use anyhow::Context;
+use client::{Client, ClientOptions};
+use comfy_table::{CellAlignment, Table, presets};
+use ledger::{Outcome, RefusalDetail};
+use serde_json::{Value, json};
+use std::future::Future;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// The exit code of a command that was refused.
+const REFUSED: u8 = 3;
+
+/// Runs a client command to its end.
+pub fn in_runtime(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(command)
+}
+
+async fn connect(flags: &ClientFlags) -> anyhow::Result<Client> {
+    let options = ClientOptions {
+        name: "bursar".to_owned(),
+        connections: 1,
+        connect_timeout: flags.timeout,
+        request_timeout: flags.timeout,
+        ..ClientOptions::default()
+    };
+    Client::connect(flags.addr.clone(), options)
+        .await
+        .with_context(|| format!("cannot reach a server at {}: is `bursar serve` running there?", flags.addr))
+}
+
+/// Prints to standard output. A reader that has gone away (`| head`) is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        printed => Ok(printed?),
+    }
+}
+
+fn print_json(value: &Value) -> anyhow::Result<()> {
+    print(&serde_json::to_string_pretty(value)?)
+}
+
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_FULL_CONDENSED).set_header(header);
+    table
+}
+
+/// A table of names and values.
+fn facts(rows: &[(&str, String)]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    for (name, value) in rows {
+        table.add_row([*name, value]);
+    }
+    table
+}
+
+fn align_right(table: &mut Table, columns: std::ops::Range<usize>) {
+    for index in columns {
+        if let Some(column) = table.column_mut(index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+}
+
+fn exit_code(outcome: &Outcome) -> ExitCode {
+    if outcome.status.is_success() { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) }
+}
+
+/// Amounts are strings: JSON numbers lose what is above 2^53.
+fn outcome_json(outcome: &Outcome) -> Value {
+    let detail = match outcome.detail {
+        RefusalDetail::None => Value::Null,
+        RefusalDetail::InsufficientFunds { available, required } => {
+            json!({ "available": available.to_string(), "required": required.to_string() })
+        }
+        RefusalDetail::LimitExceeded { limit } => json!({ "limit": limit.to_string() }),
+        RefusalDetail::AlreadyRefused { first_status } => json!({ "first_status": first_status.name() }),
+    };
+    json!({
+        "status": outcome.status.name(),
+        "replayed": outcome.replayed,
+        "seq": outcome.seq,
+        "timestamp_ns": outcome.timestamp_ns.to_string(),
+        "detail": detail,
+    })
+}
+
+fn outcome_rows(outcome: &Outcome) -> Vec<(&'static str, String)> {
+    let mut rows = vec![("status", outcome.status.to_string())];
+    match outcome.detail {
+        RefusalDetail::None => {}
+        RefusalDetail::InsufficientFunds { available, required } => {
+            rows.push(("available", available.to_string()));
+            rows.push(("required", required.to_string()));
+        }
+        RefusalDetail::LimitExceeded { limit } => rows.push(("limit", limit.to_string())),
+        RefusalDetail::AlreadyRefused { first_status } => rows.push(("first status", first_status.to_string())),
+    }
+    if outcome.seq > 0 {
+        rows.push(("replayed", if outcome.replayed { "yes" } else { "no" }.to_owned()));
+        rows.push(("entry", outcome.seq.to_string()));
+        rows.push(("time", time(outcome.timestamp_ns)));
+    }
+    rows
+}
+
+fn time(timestamp_ns: u64) -> String {
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_nanos(timestamp_ns);
+    humantime::format_rfc3339_nanos(time).to_string()
+}
+
+/// `None` is without limit.
+fn available(available: Option<i128>) -> String {
+    available.map_or_else(|| "unlimited".to_owned(), |available| available.to_string())
+}

@@ -1,0 +1,171 @@
+//! `bursar wallet`.
+
+use super::{
+    available, connect, exit_code, facts, outcome_json, outcome_rows, print, print_json, time,
+};
+use crate::command_line::{ClientFlags, WalletCommand};
+use anyhow::{Context, bail};
+use client::WalletView;
+use ledger::{AssetId, NewWallet, OverdraftLimit, Owner, Wallet, WalletFlags, WalletId};
+use serde_json::{Value, json};
+use std::process::ExitCode;
+use uuid::Uuid;
+
+/// Runs it.
+pub async fn run(command: WalletCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        WalletCommand::Create {
+            id,
+            asset,
+            owner,
+            code,
+            system,
+            debit_frozen,
+            credit_frozen,
+            overdraft_limit,
+            balance_max,
+            metadata,
+            client,
+        } => {
+            let flags = [
+                (system, WalletFlags::SYSTEM),
+                (debit_frozen, WalletFlags::DEBIT_FROZEN),
+                (credit_frozen, WalletFlags::CREDIT_FROZEN),
+            ];
+            let wallet = NewWallet {
+                id: id.unwrap_or_else(|| WalletId(Uuid::now_v7().as_u128())),
+                owner: parse_owner(&owner),
+                asset: AssetId(asset),
+                code,
+                flags: flags.iter().filter(|(set, _)| *set).fold(WalletFlags::default(), |all, (_, flag)| all.with(*flag)),
+                overdraft_limit: parse_overdraft_limit(&overdraft_limit)?,
+                balance_max,
+                metadata: metadata.into_bytes().into(),
+            };
+            create(wallet, &client).await
+        }
+        WalletCommand::Show { ids, client } => show(&ids, &client).await,
+    }
+}
+
+async fn create(wallet: NewWallet, flags: &ClientFlags) -> anyhow::Result<ExitCode> {
+    let client = connect(flags).await?;
+    let id = wallet.id;
+    let outcomes = client.create_wallets(&[wallet]).await?;
+    let outcome = outcomes.first().context("the server gave no outcome")?;
+    if flags.json {
+        print_json(&json!({ "id": id.to_string(), "outcome": outcome_json(outcome) }))?;
+    } else {
+        let mut rows = vec![("wallet", id.to_string())];
+        rows.extend(outcome_rows(outcome));
+        print(&facts(&rows).to_string())?;
+    }
+    Ok(exit_code(outcome))
+}
+
+async fn show(ids: &[WalletId], flags: &ClientFlags) -> anyhow::Result<ExitCode> {
+    let client = connect(flags).await?;
+    let views = client.lookup_wallets(ids).await?;
+    let missing = views.iter().any(Option::is_none);
+    if flags.json {
+        let wallets: Vec<Value> = views.iter().map(|view| view.as_ref().map_or(Value::Null, view_json)).collect();
+        print_json(&Value::Array(wallets))?;
+    } else {
+        for (index, (id, view)) in ids.iter().zip(&views).enumerate() {
+            if index > 0 {
+                print("")?;
+            }
+            match view {
+                Some(view) => print(&facts(&view_rows(view)).to_string())?,
+                None => print(&facts(&[("wallet", id.to_string()), ("status", "not found".to_owned())]).to_string())?,
+            }
+        }
+    }
+    Ok(if missing { ExitCode::from(super::REFUSED) } else { ExitCode::SUCCESS })
+}
+
+fn view_rows(view: &WalletView) -> Vec<(&'static str, String)> {
+    let Wallet { terms, position, version, last_seq, created_at_ns, .. } = &view.wallet;
+    let flags: Vec<&str> = terms.flags.names().collect();
+    let mut rows = vec![
+        ("wallet", terms.id.to_string()),
+        ("owner", owner_text(&terms.owner)),
+        ("asset", terms.asset.to_string()),
+        ("code", terms.code.to_string()),
+        ("flags", if flags.is_empty() { "none".to_owned() } else { flags.join(", ") }),
+        ("overdraft limit", overdraft_text(terms.overdraft_limit)),
+        ("balance max", if terms.balance_max == 0 { "none".to_owned() } else { terms.balance_max.to_string() }),
+        ("balance", position.balance().to_string()),
+        ("available", available(view.available)),
+        ("debits posted", position.debits_posted.to_string()),
+        ("credits posted", position.credits_posted.to_string()),
+        ("debits pending", position.debits_pending.to_string()),
+        ("credits pending", position.credits_pending.to_string()),
+        ("version", version.to_string()),
+        ("last entry", last_seq.to_string()),
+        ("created", time(*created_at_ns)),
+        ("as of entry", view.as_of_seq.to_string()),
+    ];
+    if !terms.metadata.is_empty() {
+        rows.push(("metadata", String::from_utf8_lossy(&terms.metadata).into_owned()));
+    }
+    rows
+}
+
+fn view_json(view: &WalletView) -> Value {
+    let Wallet { terms, position, version, last_seq, created_seq, created_at_ns } = &view.wallet;
+    json!({
+        "id": terms.id.to_string(),
+        "owner": owner_text(&terms.owner),
+        "asset": terms.asset.0,
+        "code": terms.code,
+        "flags": terms.flags.names().collect::<Vec<_>>(),
+        "overdraft_limit": overdraft_text(terms.overdraft_limit),
+        "balance_max": terms.balance_max.to_string(),
+        "balance": position.balance().to_string(),
+        "available": available(view.available),
+        "debits_pending": position.debits_pending.to_string(),
+        "debits_posted": position.debits_posted.to_string(),
+        "credits_pending": position.credits_pending.to_string(),
+        "credits_posted": position.credits_posted.to_string(),
+        "version": version,
+        "last_seq": last_seq,
+        "created_seq": created_seq,
+        "created_at_ns": created_at_ns.to_string(),
+        "metadata": String::from_utf8_lossy(&terms.metadata),
+        "as_of_seq": view.as_of_seq,
+    })
+}
+
+/// A UUID or an integer is a number; anything else is taken as it is.
+fn parse_owner(text: &str) -> Owner {
+    match text.parse::<WalletId>() {
+        Ok(id) => Owner::Number(id.0),
+        Err(_) => Owner::Bytes(text.as_bytes().into()),
+    }
+}
+
+fn owner_text(owner: &Owner) -> String {
+    match owner {
+        Owner::Number(0) => "none".to_owned(),
+        Owner::Number(number) => WalletId(*number).to_string(),
+        Owner::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+    }
+}
+
+fn parse_overdraft_limit(text: &str) -> anyhow::Result<OverdraftLimit> {
+    if text == "unlimited" {
+        return Ok(OverdraftLimit::Unlimited);
+    }
+    match text.parse() {
+        Ok(limit) => Ok(OverdraftLimit::Limited(limit)),
+        Err(_) => bail!("--overdraft-limit is an integer or `unlimited`, not `{text}`"),
+    }
+}
+
+fn overdraft_text(limit: OverdraftLimit) -> String {
+    match limit {
+        OverdraftLimit::Limited(limit) => limit.to_string(),
+        OverdraftLimit::Unlimited => "unlimited".to_owned(),
+    }
+}
