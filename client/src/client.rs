@@ -1,0 +1,253 @@
+//! A client for those who just want answers: a pool of pipelined connections that are opened on demand, with
+//! slices split into requests and requests sent again until they are answered or time runs out.
+
+use crate::call::CallFailure;
+use crate::connection::{
+    Connection, balance_views, outcomes, pong, transfer_views, transfers_created, trial_balance, wallet_views,
+};
+use crate::endpoint::Endpoint;
+use crate::error::ClientError;
+use crate::options::ClientOptions;
+use ledger::{NewWallet, Outcome, Transfer, TransferId, WalletId};
+use protocol::{
+    BalanceView, Limits, NewAsset, Operation, Pong, Reply, RequestRef, TransferView, TransfersCreated,
+    TrialBalance, WalletView,
+};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::RwLock;
+use tokio::time::Instant;
+
+/// A client. A clone shares its connections.
+///
+/// Everything it asks for is safe to be sent again: reads by nature, writes by their ids. So a call whose
+/// connection broke, or which the server had no room for, is repeated with the same ids, and what an earlier
+/// attempt did comes back as `exists` with its first outcome. Slices longer than one request may be are sent
+/// as several, one after the other.
+#[derive(Clone)]
+pub struct Client {
+    pool: Arc<Pool>,
+    trace_id: u128,
+}
+
+struct Pool {
+    endpoint: Endpoint,
+    options: ClientOptions,
+    limits: Limits,
+    next: AtomicUsize,
+    connections: Box<[RwLock<Option<Connection>>]>,
+}
+
+impl Client {
+    /// Connects to `host:port`: one connection at once, to know that the server is there; others when needed.
+    pub async fn connect(address: impl Into<String>, options: ClientOptions) -> Result<Self, ClientError> {
+        Self::connect_to(Endpoint::tcp(address.into()), options).await
+    }
+
+    pub(crate) async fn connect_to(endpoint: Endpoint, options: ClientOptions) -> Result<Self, ClientError> {
+        let first = Connection::dial(&endpoint, &options).await?;
+        let limits = first.limits().clone();
+        let connections: Box<[_]> = (0..options.connections.max(1)).map(|_| RwLock::new(None)).collect();
+        if let Some(slot) = connections.first() {
+            *slot.write().await = Some(first);
+        }
+        let pool = Pool { endpoint, options, limits, next: AtomicUsize::new(0), connections };
+        Ok(Self { pool: Arc::new(pool), trace_id: 0 })
+    }
+
+    /// The same client, whose requests carry this trace id, which comes back in the server's logs.
+    #[must_use]
+    pub fn traced(&self, trace_id: u128) -> Self {
+        Self { trace_id, ..self.clone() }
+    }
+
+    /// What the server lets one connection do, as it said at the first hello.
+    pub fn limits(&self) -> &Limits {
+        &self.pool.limits
+    }
+
+    /// Creates assets; one outcome each, in order.
+    pub async fn create_assets(&self, assets: &[NewAsset]) -> Result<Vec<Outcome>, ClientError> {
+        self.call_split(Operation::CreateAssets, assets, RequestRef::CreateAssets, outcomes).await
+    }
+
+    /// Opens wallets; one outcome each, in order.
+    pub async fn create_wallets(&self, wallets: &[NewWallet]) -> Result<Vec<Outcome>, ClientError> {
+        self.call_split(Operation::CreateWallets, wallets, RequestRef::CreateWallets, outcomes).await
+    }
+
+    /// Makes transfers; one outcome each, in order.
+    pub async fn create_transfers(&self, transfers: &[Transfer]) -> Result<Vec<Outcome>, ClientError> {
+        let request = |transfers| RequestRef::CreateTransfers { transfers, with_balances: false };
+        self.call_split(Operation::CreateTransfers, transfers, request, outcomes).await
+    }
+
+    /// Makes transfers; one outcome each, in order, and the positions of their wallets after it.
+    pub async fn create_transfers_with_balances(
+        &self,
+        transfers: &[Transfer],
+    ) -> Result<TransfersCreated, ClientError> {
+        let request = |transfers| RequestRef::CreateTransfers { transfers, with_balances: true };
+        self.call_split(Operation::CreateTransfers, transfers, request, transfers_created).await
+    }
+
+    /// Reads wallets; `None` where there is no such wallet.
+    pub async fn lookup_wallets(&self, ids: &[WalletId]) -> Result<Vec<Option<WalletView>>, ClientError> {
+        self.call_split(Operation::LookupWallets, ids, RequestRef::LookupWallets, wallet_views).await
+    }
+
+    /// Reads transfers and their outcomes; `None` where the id is not used up.
+    pub async fn lookup_transfers(
+        &self,
+        ids: &[TransferId],
+    ) -> Result<Vec<Option<TransferView>>, ClientError> {
+        self.call_split(Operation::LookupTransfers, ids, RequestRef::LookupTransfers, transfer_views).await
+    }
+
+    /// Reads what wallets hold now; `None` where there is no such wallet.
+    pub async fn balances(&self, ids: &[WalletId]) -> Result<Vec<Option<BalanceView>>, ClientError> {
+        self.call_split(Operation::Balances, ids, RequestRef::Balances, balance_views).await
+    }
+
+    /// Sums up all wallets per asset.
+    pub async fn trial_balance(&self) -> Result<TrialBalance, ClientError> {
+        self.call_once(RequestRef::TrialBalance, trial_balance).await
+    }
+
+    /// Asks whether the server is there.
+    pub async fn ping(&self) -> Result<Pong, ClientError> {
+        self.call_once(RequestRef::Ping, pong).await
+    }
+
+    async fn call_once<T>(
+        &self,
+        request: RequestRef<'_>,
+        take: fn(Reply) -> Option<T>,
+    ) -> Result<T, ClientError> {
+        let operation = request.operation();
+        let deadline = Instant::now() + self.pool.options.request_timeout;
+        let reply =
+            self.persist(request, deadline).await.map_err(|failure| failure.into_error(operation, 0))?;
+        take(reply).ok_or(ClientError::UnexpectedReply { operation })
+    }
+
+    async fn call_split<'a, Item, Answers: Batch>(
+        &self,
+        operation: Operation,
+        items: &'a [Item],
+        request: impl Fn(&'a [Item]) -> RequestRef<'a>,
+        take: fn(Reply) -> Option<Answers>,
+    ) -> Result<Answers, ClientError> {
+        let deadline = Instant::now() + self.pool.options.request_timeout;
+        let batch_max = self.pool.limits.batch_max(operation).max(1) as usize;
+        let mut answers = Answers::default();
+        // An empty slice is answered without asking.
+        for batch in items.chunks(batch_max) {
+            let answered = answers.count();
+            let failed = |failure: CallFailure| failure.into_error(operation, answered);
+            let reply = self.persist(request(batch), deadline).await.map_err(failed)?;
+            let unexpected = || failed(CallFailure::sent(ClientError::UnexpectedReply { operation }));
+            answers.append(take(reply).ok_or_else(unexpected)?);
+        }
+        Ok(answers)
+    }
+
+    /// Sends one request, and again until it is answered, the retries are used up or time has run out.
+    async fn persist(&self, request: RequestRef<'_>, deadline: Instant) -> Result<Reply, CallFailure> {
+        let options = &self.pool.options;
+        let mut sent = false;
+        let mut attempt = 0;
+        loop {
+            let connecting = tokio::time::timeout_at(deadline, self.pool.connection()).await;
+            let result = match connecting {
+                Ok(Ok(connection)) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    connection.attempt(request, self.trace_id, left).await
+                }
+                Ok(Err(error)) => Err(CallFailure::unsent(error)),
+                Err(_) => Err(CallFailure::unsent(ClientError::TimedOut { operation: request.operation() })),
+            };
+            let mut failure = match result {
+                Ok(reply) => return Ok(reply),
+                Err(failure) => failure,
+            };
+            // Also an attempt that surely did nothing leaves open what the ones before it did.
+            sent |= failure.sent;
+            failure.sent = sent;
+            let pause = backoff(options, attempt).max(failure.retry_after());
+            if !failure.is_retryable() || attempt >= options.retries || Instant::now() + pause >= deadline {
+                return Err(failure);
+            }
+            attempt += 1;
+            tokio::time::sleep(pause).await;
+        }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("address", &self.pool.endpoint.address())
+            .field("options", &self.pool.options)
+            .field("limits", &self.pool.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Pool {
+    /// The next connection in turn, opened if it is not there or broken.
+    async fn connection(&self) -> Result<Connection, ClientError> {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.connections.len();
+        let slot = &self.connections[turn];
+        if let Some(open) = slot.read().await.as_ref().filter(|connection| !connection.is_closed()) {
+            return Ok(open.clone());
+        }
+        // Whoever comes first opens it; the others wait for it.
+        let mut slot = slot.write().await;
+        if let Some(open) = slot.as_ref().filter(|connection| !connection.is_closed()) {
+            return Ok(open.clone());
+        }
+        let opened = Connection::dial(&self.endpoint, &self.options).await?;
+        *slot = Some(opened.clone());
+        Ok(opened)
+    }
+}
+
+/// A random pause that doubles with each attempt, so that many clients do not come back all at once.
+fn backoff(options: &ClientOptions, attempt: u32) -> Duration {
+    let longest = options.backoff_min.saturating_mul(1 << attempt.min(16)).min(options.backoff_max);
+    longest.mul_f64(rand::random_range(0.5..=1.0))
+}
+
+/// Answers to a batch, which is put together from those of its parts.
+trait Batch: Default {
+    fn count(&self) -> usize;
+    fn append(&mut self, further: Self);
+}
+
+impl<Answer> Batch for Vec<Answer> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn append(&mut self, further: Self) {
+        if self.is_empty() {
+            *self = further;
+        } else {
+            self.extend(further);
+        }
+    }
+}
+
+impl Batch for TransfersCreated {
+    fn count(&self) -> usize {
+        self.outcomes.len()
+    }
+
+    fn append(&mut self, further: Self) {
+        Batch::append(&mut self.outcomes, further.outcomes);
+        Batch::append(&mut self.positions, further.positions);
+    }
+}

@@ -1,0 +1,32 @@
+//! The Rust client of Bursar.
+//!
+//! [`Client`] is for those who just want answers: it keeps a pool of connections, splits long slices, and
+//! sends a request again when its connection breaks or the server has no room; the ids make that safe.
+//! [`Connection`] is one pipelined connection for those who want control.
+//!
+//! Refusals are outcomes, not errors: look at [`ledger::Status::is_success`] of every [`ledger::Outcome`].
+//! Nothing here knows how messages are encoded (`protocol` does) or what a transfer may do (`ledger` does).
+
+mod call;
+mod client;
+mod connection;
+mod endpoint;
+mod error;
+#[cfg(test)]
+mod fake_server;
+mod frame_reader;
+mod options;
+#[cfg(test)]
+mod tests;
+
+pub use client::Client;
+pub use connection::Connection;
+pub use error::ClientError;
+pub use options::ClientOptions;
+
+// The vocabulary of a caller, so that one dependency is enough.
+pub use ledger;
+pub use protocol::{
+    AssetTrialBalance, BalanceView, ErrorCode, Limits, NewAsset, Operation, Pong, TransferView,
+    TransfersCreated, TrialBalance, WalletPosition, WalletView, Welcome,
+};

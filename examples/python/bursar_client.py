@@ -1,0 +1,605 @@
+"""A client for the Bursar ledger server: Python 3.9 or newer, standard library only.
+
+Written from docs/PROTOCOL.md. It makes one request at a time over one connection; it neither pipelines nor
+reconnects. What it is good for is to show the protocol, and for scripts.
+
+    with BursarClient("127.0.0.1", 7411) as bursar:
+        print(bursar.ping())
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import uuid
+from dataclasses import dataclass
+from typing import Callable, Dict, List, Optional, Tuple, TypeVar, Union
+
+MAGIC = b"BR"
+VERSION = 1
+HEADER_LENGTH = 16
+HELLO_FRAME_MAX = 1024
+FRAME_HARD_MAX = 16 * 1024 * 1024
+
+HELLO = 1
+CREATE_ASSETS = 2
+CREATE_WALLETS = 3
+LOOKUP_WALLETS = 4
+CREATE_TRANSFERS = 5
+LOOKUP_TRANSFERS = 6
+BALANCES = 7
+TRIAL_BALANCE = 8
+PING = 9
+ERROR = 255
+
+DEBIT_FROZEN = 1
+CREDIT_FROZEN = 2
+CLOSED = 4
+SYSTEM = 8
+
+UNLIMITED = None
+"""As an overdraft limit: the wallet may go below zero without limit."""
+
+STATUS_NAMES = {
+    0: "created",
+    20: "deadline_exceeded",
+    40: "id_must_not_be_zero",
+    41: "amount_must_not_be_zero",
+    42: "amount_too_large",
+    43: "wallets_must_differ",
+    44: "reserved_flag",
+    45: "limit_too_large",
+    46: "owner_too_large",
+    47: "metadata_too_large",
+    48: "asset_scale_too_large",
+    49: "asset_code_invalid",
+    80: "exists",
+    81: "exists_with_different_debit_wallet",
+    82: "exists_with_different_credit_wallet",
+    83: "exists_with_different_asset",
+    84: "exists_with_different_amount",
+    85: "exists_with_different_group_id",
+    86: "exists_with_different_code",
+    87: "exists_with_different_effective_at",
+    88: "exists_with_different_metadata",
+    89: "exists_with_different_owner",
+    90: "exists_with_different_flags",
+    91: "exists_with_different_overdraft_limit",
+    92: "exists_with_different_balance_max",
+    93: "exists_with_different_scale",
+    99: "id_already_refused",
+    150: "asset_not_found",
+    200: "debit_wallet_not_found",
+    201: "debit_wallet_asset_mismatch",
+    202: "debit_wallet_closed",
+    203: "debit_wallet_frozen",
+    204: "debit_wallet_overflow",
+    205: "insufficient_funds",
+    220: "credit_wallet_not_found",
+    221: "credit_wallet_asset_mismatch",
+    222: "credit_wallet_closed",
+    223: "credit_wallet_frozen",
+    224: "credit_wallet_overflow",
+    225: "limit_exceeded",
+    300: "contended",
+    301: "wallet_quarantined",
+    302: "unavailable",
+    303: "internal_error",
+}
+
+ERROR_NAMES = {
+    1: "malformed",
+    2: "unsupported_version",
+    3: "unknown_message",
+    4: "unauthenticated",
+    5: "not_authorized",
+    6: "too_large",
+    7: "too_many_operations",
+    8: "reply_too_large",
+    9: "overloaded",
+    10: "read_only",
+    11: "disk_full",
+    12: "unavailable",
+    13: "shutting_down",
+    14: "deadline_exceeded",
+    15: "internal_error",
+    16: "timed_out",
+    17: "too_many_connections",
+}
+
+Id = Union[int, uuid.UUID]
+T = TypeVar("T")
+
+
+class BursarError(Exception):
+    """Anything that keeps a call from being answered. After it, a write may have been done or not."""
+
+
+class ProtocolError(BursarError):
+    """The server sent something that the protocol does not allow."""
+
+
+class Refused(BursarError):
+    """An error frame: the request as a whole, or the connection, was refused."""
+
+    def __init__(self, code: int, text: str, retry_after_ms: int) -> None:
+        self.code = code
+        self.name = ERROR_NAMES.get(code, f"error {code}")
+        self.text = text
+        self.retry_after_ms = retry_after_ms
+        super().__init__(f"{self.name}: {text}")
+
+
+@dataclass(frozen=True)
+class Asset:
+    id: int
+    code: str
+    scale: int
+
+
+@dataclass(frozen=True)
+class NewWallet:
+    id: Id
+    asset: int
+    owner: Union[Id, bytes] = 0
+    code: int = 0
+    flags: int = 0
+    overdraft_limit: Optional[int] = 0
+    balance_max: int = 0
+    metadata: bytes = b""
+
+
+@dataclass(frozen=True)
+class Transfer:
+    id: Id
+    debit_wallet: Id
+    credit_wallet: Id
+    asset: int
+    amount: int
+    group_id: Id = 0
+    code: int = 0
+    effective_at_ns: int = 0
+    metadata: bytes = b""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    status: str
+    replayed: bool
+    seq: int
+    timestamp_ns: int
+    detail: Dict[str, Union[int, str]]
+
+    @property
+    def is_success(self) -> bool:
+        return self.status in ("created", "exists")
+
+
+@dataclass(frozen=True)
+class Position:
+    debits_pending: int
+    debits_posted: int
+    credits_pending: int
+    credits_posted: int
+
+
+@dataclass(frozen=True)
+class WalletPosition:
+    wallet: int
+    balance: int
+    available: Optional[int]
+    as_of_seq: int
+
+
+@dataclass(frozen=True)
+class WalletView:
+    terms: NewWallet
+    position: Position
+    version: int
+    last_seq: int
+    created_seq: int
+    created_at_ns: int
+    available: Optional[int]
+    as_of_seq: int
+
+
+@dataclass(frozen=True)
+class TransferView:
+    transfer: Transfer
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Balance:
+    balance: int
+    available: Optional[int]
+    position: Position
+    as_of_seq: int
+
+
+@dataclass(frozen=True)
+class AssetTrialBalance:
+    asset: Asset
+    wallets: int
+    totals: Position
+
+
+@dataclass(frozen=True)
+class TrialBalance:
+    as_of_seq: int
+    assets: List[AssetTrialBalance]
+
+
+@dataclass(frozen=True)
+class Pong:
+    timestamp_ns: int
+    durable_seq: int
+
+
+@dataclass(frozen=True)
+class Welcome:
+    version: int
+    server_name: str
+    server_version: str
+    frame_bytes_max: int
+    requests_in_flight_max: int
+    operations_in_flight_max: int
+    idle_timeout_ms: int
+    batch_max: Dict[int, int]
+
+
+class Writer:
+    """Puts the fields of a body together."""
+
+    def __init__(self) -> None:
+        self.bytes = bytearray()
+
+    def unsigned(self, width: int, value: int) -> None:
+        self.bytes += value.to_bytes(width, "little")
+
+    def id(self, value: Id) -> None:
+        self.unsigned(16, value.int if isinstance(value, uuid.UUID) else value)
+
+    def data(self, value: bytes) -> None:
+        self.unsigned(8, len(value))
+        self.bytes += value
+
+    def list(self, items: List[T], write: Callable[[T], None]) -> None:
+        self.unsigned(8, len(items))
+        for item in items:
+            write(item)
+
+    def head(self, deadline_ms: int, trace_id: int) -> None:
+        self.unsigned(4, deadline_ms)
+        self.unsigned(16, trace_id)
+
+    def asset(self, asset: Asset) -> None:
+        self.unsigned(4, asset.id)
+        self.data(asset.code.encode())
+        self.unsigned(1, asset.scale)
+
+    def wallet(self, wallet: NewWallet) -> None:
+        self.id(wallet.id)
+        if isinstance(wallet.owner, bytes):
+            self.unsigned(4, 1)
+            self.data(wallet.owner)
+        else:
+            self.unsigned(4, 0)
+            self.id(wallet.owner)
+        self.unsigned(4, wallet.asset)
+        self.unsigned(2, wallet.code)
+        self.unsigned(2, wallet.flags)
+        if wallet.overdraft_limit is None:
+            self.unsigned(4, 1)
+        else:
+            self.unsigned(4, 0)
+            self.unsigned(16, wallet.overdraft_limit)
+        self.unsigned(16, wallet.balance_max)
+        self.data(wallet.metadata)
+
+    def transfer(self, transfer: Transfer) -> None:
+        self.id(transfer.id)
+        self.id(transfer.debit_wallet)
+        self.id(transfer.credit_wallet)
+        self.unsigned(4, transfer.asset)
+        self.unsigned(16, transfer.amount)
+        self.id(transfer.group_id)
+        self.unsigned(2, transfer.code)
+        self.unsigned(8, transfer.effective_at_ns)
+        self.data(transfer.metadata)
+
+
+class Reader:
+    """Takes a body apart."""
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+        self.offset = 0
+
+    def take(self, count: int) -> bytes:
+        end = self.offset + count
+        if end > len(self.body):
+            raise ProtocolError("a reply is cut short")
+        taken = self.body[self.offset : end]
+        self.offset = end
+        return taken
+
+    def finish(self) -> None:
+        if self.offset != len(self.body):
+            raise ProtocolError("a reply goes on after its end")
+
+    def unsigned(self, width: int) -> int:
+        return int.from_bytes(self.take(width), "little")
+
+    def i128(self) -> int:
+        return int.from_bytes(self.take(16), "little", signed=True)
+
+    def flag(self) -> bool:
+        value = self.unsigned(1)
+        if value > 1:
+            raise ProtocolError(f"a bool or the tag of an option is {value}")
+        return value == 1
+
+    def option(self, read: Callable[[], T]) -> Optional[T]:
+        return read() if self.flag() else None
+
+    def data(self) -> bytes:
+        return self.take(self.unsigned(8))
+
+    def text(self) -> str:
+        return self.data().decode()
+
+    def list(self, read: Callable[[], T]) -> List[T]:
+        return [read() for _ in range(self.unsigned(8))]
+
+    def outcome(self) -> Outcome:
+        status = status_name(self.unsigned(2))
+        replayed = self.flag()
+        seq = self.unsigned(8)
+        timestamp_ns = self.unsigned(8)
+        variant = self.unsigned(4)
+        detail: Dict[str, Union[int, str]] = {}
+        if variant == 1:
+            detail = {"available": self.unsigned(16), "required": self.unsigned(16)}
+        elif variant == 2:
+            detail = {"limit": self.unsigned(16)}
+        elif variant == 3:
+            detail = {"first_status": status_name(self.unsigned(2))}
+        elif variant != 0:
+            raise ProtocolError(f"refusal detail {variant} is not known")
+        return Outcome(status, replayed, seq, timestamp_ns, detail)
+
+    def asset(self) -> Asset:
+        return Asset(self.unsigned(4), self.text(), self.unsigned(1))
+
+    def owner(self) -> Union[int, bytes]:
+        variant = self.unsigned(4)
+        if variant > 1:
+            raise ProtocolError(f"owner {variant} is not known")
+        return self.data() if variant == 1 else self.unsigned(16)
+
+    def overdraft_limit(self) -> Optional[int]:
+        variant = self.unsigned(4)
+        if variant > 1:
+            raise ProtocolError(f"overdraft limit {variant} is not known")
+        return UNLIMITED if variant == 1 else self.unsigned(16)
+
+    def wallet(self) -> NewWallet:
+        id, owner, asset = self.unsigned(16), self.owner(), self.unsigned(4)
+        code, flags, overdraft_limit = self.unsigned(2), self.unsigned(2), self.overdraft_limit()
+        balance_max, metadata = self.unsigned(16), self.data()
+        return NewWallet(id, asset, owner, code, flags, overdraft_limit, balance_max, metadata)
+
+    def transfer(self) -> Transfer:
+        return Transfer(
+            id=self.unsigned(16),
+            debit_wallet=self.unsigned(16),
+            credit_wallet=self.unsigned(16),
+            asset=self.unsigned(4),
+            amount=self.unsigned(16),
+            group_id=self.unsigned(16),
+            code=self.unsigned(2),
+            effective_at_ns=self.unsigned(8),
+            metadata=self.data(),
+        )
+
+    def position(self) -> Position:
+        return Position(self.unsigned(16), self.unsigned(16), self.unsigned(16), self.unsigned(16))
+
+    def available(self) -> Optional[int]:
+        return self.option(self.i128)
+
+    def wallet_position(self) -> WalletPosition:
+        return WalletPosition(self.unsigned(16), self.i128(), self.available(), self.unsigned(8))
+
+    def wallet_view(self) -> WalletView:
+        return WalletView(
+            terms=self.wallet(),
+            position=self.position(),
+            version=self.unsigned(8),
+            last_seq=self.unsigned(8),
+            created_seq=self.unsigned(8),
+            created_at_ns=self.unsigned(8),
+            available=self.available(),
+            as_of_seq=self.unsigned(8),
+        )
+
+    def transfer_view(self) -> TransferView:
+        return TransferView(self.transfer(), self.outcome())
+
+    def balance(self) -> Balance:
+        return Balance(self.i128(), self.available(), self.position(), self.unsigned(8))
+
+    def asset_trial_balance(self) -> AssetTrialBalance:
+        return AssetTrialBalance(self.asset(), self.unsigned(8), self.position())
+
+    def batch_max(self) -> Tuple[int, int]:
+        return self.unsigned(1), self.unsigned(4)
+
+    def welcome(self) -> Welcome:
+        return Welcome(
+            version=self.unsigned(1),
+            server_name=self.text(),
+            server_version=self.text(),
+            frame_bytes_max=self.unsigned(4),
+            requests_in_flight_max=self.unsigned(4),
+            operations_in_flight_max=self.unsigned(4),
+            idle_timeout_ms=self.unsigned(4),
+            batch_max=dict(self.list(self.batch_max)),
+        )
+
+
+class BursarClient:
+    """One connection to a server. Every method that takes a list answers with a list of the same length and order."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        name: str = "python example",
+        credentials: bytes = b"",
+        timeout_s: float = 10.0,
+        trace_id: int = 0,
+    ) -> None:
+        self.timeout_ms = int(timeout_s * 1000)
+        self.trace_id = trace_id
+        self.frame_limit = HELLO_FRAME_MAX
+        self.last_request_id = 0
+        self.socket = socket.create_connection((host, port), timeout=timeout_s)
+        try:
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            hello = Writer()
+            hello.unsigned(1, VERSION)
+            hello.unsigned(1, VERSION)
+            hello.data(name.encode())
+            hello.data(credentials)
+            self.welcome = self._exchange(HELLO, hello, Reader.welcome)
+            if self.welcome.version != VERSION:
+                raise ProtocolError(f"the server chose version {self.welcome.version}, which was not offered")
+            self.frame_limit = min(self.welcome.frame_bytes_max, FRAME_HARD_MAX)
+        except BaseException:
+            self.socket.close()
+            raise
+
+    def __enter__(self) -> BursarClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def create_assets(self, assets: List[Asset]) -> List[Outcome]:
+        request = self._request()
+        request.list(assets, request.asset)
+        return self._exchange(CREATE_ASSETS, request, lambda reply: reply.list(reply.outcome))
+
+    def create_wallets(self, wallets: List[NewWallet]) -> List[Outcome]:
+        request = self._request()
+        request.list(wallets, request.wallet)
+        return self._exchange(CREATE_WALLETS, request, lambda reply: reply.list(reply.outcome))
+
+    def create_transfers(self, transfers: List[Transfer]) -> List[Outcome]:
+        return self._create_transfers(transfers, False)[0]
+
+    def create_transfers_with_balances(
+        self, transfers: List[Transfer]
+    ) -> Tuple[List[Outcome], List[List[WalletPosition]]]:
+        return self._create_transfers(transfers, True)
+
+    def _create_transfers(
+        self, transfers: List[Transfer], with_balances: bool
+    ) -> Tuple[List[Outcome], List[List[WalletPosition]]]:
+        request = self._request()
+        request.unsigned(1, int(with_balances))
+        request.list(transfers, request.transfer)
+        return self._exchange(
+            CREATE_TRANSFERS,
+            request,
+            lambda reply: (reply.list(reply.outcome), reply.list(lambda: reply.list(reply.wallet_position))),
+        )
+
+    def lookup_wallets(self, ids: List[Id]) -> List[Optional[WalletView]]:
+        return self._lookup(LOOKUP_WALLETS, ids, Reader.wallet_view)
+
+    def lookup_transfers(self, ids: List[Id]) -> List[Optional[TransferView]]:
+        return self._lookup(LOOKUP_TRANSFERS, ids, Reader.transfer_view)
+
+    def balances(self, ids: List[Id]) -> List[Optional[Balance]]:
+        return self._lookup(BALANCES, ids, Reader.balance)
+
+    def _lookup(self, message_type: int, ids: List[Id], read: Callable[[Reader], T]) -> List[Optional[T]]:
+        request = self._request()
+        request.list(ids, request.id)
+        return self._exchange(
+            message_type, request, lambda reply: reply.list(lambda: reply.option(lambda: read(reply)))
+        )
+
+    def trial_balance(self) -> TrialBalance:
+        return self._exchange(
+            TRIAL_BALANCE,
+            self._request(),
+            lambda reply: TrialBalance(reply.unsigned(8), reply.list(reply.asset_trial_balance)),
+        )
+
+    def ping(self) -> Pong:
+        return self._exchange(PING, self._request(), lambda reply: Pong(reply.unsigned(8), reply.unsigned(8)))
+
+    def _request(self) -> Writer:
+        request = Writer()
+        request.head(self.timeout_ms, self.trace_id)
+        return request
+
+    def _exchange(self, message_type: int, request: Writer, read: Callable[[Reader], T]) -> T:
+        """Sends one request, waits for its reply, and reads that."""
+        self.last_request_id += 1
+        frame = encode_frame(message_type, self.last_request_id, bytes(request.bytes))
+        if len(frame) > self.frame_limit:
+            raise ValueError(f"the request has {len(frame)} bytes, more than the limit of {self.frame_limit}")
+        try:
+            self.socket.sendall(frame)
+            reply_type, request_id, body = self._receive()
+        except OSError as error:
+            # What comes later would answer a call that was given up.
+            self.close()
+            raise BursarError(f"the connection is lost: {error}") from error
+        reply = Reader(body)
+        if reply_type == ERROR:
+            code, text, retry_after_ms = reply.unsigned(2), reply.text(), reply.unsigned(4)
+            raise Refused(code, text, retry_after_ms)
+        if reply_type != message_type + 128 or request_id != self.last_request_id:
+            raise ProtocolError(f"message {reply_type} to request {request_id} is not the expected reply")
+        answer = read(reply)
+        reply.finish()
+        return answer
+
+    def _receive(self) -> Tuple[int, int, bytes]:
+        length, magic, version, message_type, request_id = struct.unpack("<I2sBBQ", self._receive_exactly(HEADER_LENGTH))
+        if magic != MAGIC:
+            raise ProtocolError("the server does not speak this protocol")
+        if length < 12 or length + 4 > self.frame_limit:
+            raise ProtocolError(f"a frame of length {length}")
+        if version != VERSION:
+            raise ProtocolError(f"a frame of version {version}")
+        return message_type, request_id, self._receive_exactly(length - 12)
+
+    def _receive_exactly(self, count: int) -> bytes:
+        received = bytearray()
+        while len(received) < count:
+            part = self.socket.recv(count - len(received))
+            if not part:
+                raise BursarError("the server closed the connection")
+            received += part
+        return bytes(received)
+
+
+def encode_frame(message_type: int, request_id: int, body: bytes) -> bytes:
+    return struct.pack("<I2sBBQ", 12 + len(body), MAGIC, VERSION, message_type, request_id) + body
+
+
+def status_name(number: int) -> str:
+    if number not in STATUS_NAMES:
+        raise ProtocolError(f"status {number} is not known")
+    return STATUS_NAMES[number]

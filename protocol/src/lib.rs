@@ -1,0 +1,54 @@
+//! The wire: frames, messages, and how they are encoded.
+//!
+//! No sockets, no runtime, no clock: bytes in, messages out, and the other way round. `docs/PROTOCOL.md` says
+//! the same for people who write a client in another language; the bytes in `golden/` pin both.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`frame`] | the header of every frame, and what can be wrong with a frame |
+//! | [`operation`] | the messages and their numbers |
+//! | [`limits`] | the limits, and how they follow from each other |
+//! | [`request`], [`reply`] | any message in either direction, encoded and decoded |
+//! | [`error_reply`] | the error frame and its codes |
+//! | [`hello`], [`create_assets`], [`create_transfers`], … | one message each, with its frozen wire structs |
+//!
+//! Wire structs end in the version that they are frozen for. They are converted at once, so that nothing
+//! outside this crate sees them: a new version is a new struct and a new conversion.
+
+pub mod balances;
+mod body;
+pub mod create_assets;
+pub mod create_transfers;
+pub mod create_wallets;
+pub mod error_reply;
+pub mod frame;
+pub mod hello;
+pub mod limits;
+pub mod lookup_transfers;
+pub mod lookup_wallets;
+pub mod operation;
+mod outcome;
+pub mod ping;
+mod position;
+pub mod reply;
+pub mod request;
+pub mod trial_balance;
+
+pub use balances::{BalanceView, Balances};
+pub use create_assets::{CreateAssets, NewAsset};
+pub use create_transfers::{CreateTransfers, TransfersCreated, WalletPosition};
+pub use create_wallets::CreateWallets;
+pub use error_reply::{ErrorCode, ErrorReply};
+pub use frame::{FrameError, FrameHeader, HEADER_LENGTH, PROTOCOL_VERSION};
+pub use hello::{Hello, Welcome};
+pub use limits::{
+    FRAME_HARD_MAX, FRAME_LIMIT_DEFAULT, FRAME_LIMIT_MIN, HELLO_FRAME_MAX, Limits,
+    OPERATIONS_PER_REQUEST_MAX, batch_max,
+};
+pub use lookup_transfers::{LookupTransfers, TransferView};
+pub use lookup_wallets::{LookupWallets, WalletView};
+pub use operation::Operation;
+pub use ping::Pong;
+pub use reply::{Reply, decode_reply, encode_reply};
+pub use request::{Request, RequestHead, RequestRef, decode_request, encode_hello, encode_request};
+pub use trial_balance::{AssetTrialBalance, TrialBalance};

@@ -1,0 +1,133 @@
+//! What a request asks for, and the number of each message on the wire.
+
+use std::fmt;
+
+/// Added to a request's message type to get its reply's.
+pub const REPLY_BIT: u8 = 0x80;
+
+/// The message type of the error frame, which may answer any request.
+pub const ERROR_MESSAGE_TYPE: u8 = 0xFF;
+
+/// What a request asks for. The discriminant is the message type on the wire: never reused, only added to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Operation {
+    /// Opens the conversation.
+    Hello = 1,
+    /// Creates assets.
+    CreateAssets = 2,
+    /// Creates wallets.
+    CreateWallets = 3,
+    /// Reads wallets by id, with their terms.
+    LookupWallets = 4,
+    /// Makes transfers.
+    CreateTransfers = 5,
+    /// Reads transfers and their outcomes by id.
+    LookupTransfers = 6,
+    /// Reads what wallets hold now.
+    Balances = 7,
+    /// Sums up all wallets per asset.
+    TrialBalance = 8,
+    /// Asks whether the server is there.
+    Ping = 9,
+}
+
+impl Operation {
+    /// All operations, in the order of their numbers.
+    pub const ALL: [Self; 9] = [
+        Self::Hello,
+        Self::CreateAssets,
+        Self::CreateWallets,
+        Self::LookupWallets,
+        Self::CreateTransfers,
+        Self::LookupTransfers,
+        Self::Balances,
+        Self::TrialBalance,
+        Self::Ping,
+    ];
+
+    /// The operations whose requests are batches.
+    pub const BATCHED: [Self; 6] = [
+        Self::CreateAssets,
+        Self::CreateWallets,
+        Self::LookupWallets,
+        Self::CreateTransfers,
+        Self::LookupTransfers,
+        Self::Balances,
+    ];
+
+    /// The message type of its request.
+    pub const fn request_type(self) -> u8 {
+        self as u8
+    }
+
+    /// The message type of its reply.
+    pub const fn reply_type(self) -> u8 {
+        self as u8 | REPLY_BIT
+    }
+
+    /// The operation whose request has this message type, if there is one.
+    pub const fn from_request_type(message_type: u8) -> Option<Self> {
+        let mut index = 0;
+        while index < Self::ALL.len() {
+            if Self::ALL[index] as u8 == message_type {
+                return Some(Self::ALL[index]);
+            }
+            index += 1;
+        }
+        None
+    }
+
+    /// The operation whose reply has this message type, if there is one.
+    pub const fn from_reply_type(message_type: u8) -> Option<Self> {
+        if message_type & REPLY_BIT == 0 {
+            return None;
+        }
+        Self::from_request_type(message_type & !REPLY_BIT)
+    }
+
+    /// Whether it changes the ledger, so that it matters whether it was executed.
+    pub const fn is_write(self) -> bool {
+        matches!(self, Self::CreateAssets | Self::CreateWallets | Self::CreateTransfers)
+    }
+
+    /// The name used in documents, logs and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hello => "hello",
+            Self::CreateAssets => "create_assets",
+            Self::CreateWallets => "create_wallets",
+            Self::LookupWallets => "lookup_wallets",
+            Self::CreateTransfers => "create_transfers",
+            Self::LookupTransfers => "lookup_transfers",
+            Self::Balances => "balances",
+            Self::TrialBalance => "trial_balance",
+            Self::Ping => "ping",
+        }
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_are_found_by_the_number_of_their_request_and_of_their_reply() {
+        for operation in Operation::ALL {
+            assert_eq!(Operation::from_request_type(operation.request_type()), Some(operation));
+            assert_eq!(Operation::from_reply_type(operation.reply_type()), Some(operation));
+            assert_eq!(Operation::from_request_type(operation.reply_type()), None);
+            assert_eq!(Operation::from_reply_type(operation.request_type()), None);
+        }
+        for message_type in [0, 10, REPLY_BIT, ERROR_MESSAGE_TYPE] {
+            assert_eq!(Operation::from_request_type(message_type), None);
+            assert_eq!(Operation::from_reply_type(message_type), None);
+        }
+    }
+}

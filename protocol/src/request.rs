@@ -1,0 +1,257 @@
+//! Requests: any message from a client to a server, decoded as the server takes it and encoded as the client
+//! has it, without a copy of its items.
+
+use crate::balances::Balances;
+use crate::body::{BodyReader, put, put_sequence};
+use crate::create_assets::{self, CreateAssets, NewAsset};
+use crate::create_transfers::{self, CreateTransfers};
+use crate::create_wallets::{self, CreateWallets};
+use crate::error_reply::{ErrorCode, ErrorReply};
+use crate::frame::{FrameError, append_frame};
+use crate::hello::{self, Hello};
+use crate::limits::{ID_BYTES, Limits, OPERATIONS_PER_REQUEST_MAX};
+use crate::lookup_transfers::LookupTransfers;
+use crate::lookup_wallets::LookupWallets;
+use crate::operation::Operation;
+use bincode::{Decode, Encode};
+use ledger::{NewWallet, Transfer, TransferId, WalletId};
+
+/// What every request but hello begins with. Its fields stand on the wire as they are here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Encode, Decode)]
+pub struct RequestHead {
+    /// How long the request may wait to be begun, in milliseconds from its receipt; 0 for as long as it takes.
+    pub deadline_ms: u32,
+    /// The client's trace id, which comes back in logs; 0 for none.
+    pub trace_id: u128,
+}
+
+/// A request as the server has decoded it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Opens the conversation.
+    Hello(Hello),
+    /// Creates assets.
+    CreateAssets(CreateAssets),
+    /// Creates wallets.
+    CreateWallets(CreateWallets),
+    /// Reads wallets by id.
+    LookupWallets(LookupWallets),
+    /// Makes transfers.
+    CreateTransfers(CreateTransfers),
+    /// Reads transfers by id.
+    LookupTransfers(LookupTransfers),
+    /// Reads what wallets hold.
+    Balances(Balances),
+    /// Sums up all wallets per asset.
+    TrialBalance(RequestHead),
+    /// Asks whether the server is there.
+    Ping(RequestHead),
+}
+
+/// A request after hello, as the client has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestRef<'a> {
+    /// Creates assets.
+    CreateAssets(&'a [NewAsset]),
+    /// Creates wallets.
+    CreateWallets(&'a [NewWallet]),
+    /// Reads wallets by id.
+    LookupWallets(&'a [WalletId]),
+    /// Makes transfers.
+    CreateTransfers {
+        /// What to do.
+        transfers: &'a [Transfer],
+        /// Whether the reply should carry the wallets' positions.
+        with_balances: bool,
+    },
+    /// Reads transfers by id.
+    LookupTransfers(&'a [TransferId]),
+    /// Reads what wallets hold.
+    Balances(&'a [WalletId]),
+    /// Sums up all wallets per asset.
+    TrialBalance,
+    /// Asks whether the server is there.
+    Ping,
+}
+
+impl Request {
+    /// What it asks for.
+    pub fn operation(&self) -> Operation {
+        match self {
+            Self::Hello(_) => Operation::Hello,
+            Self::CreateAssets(_) => Operation::CreateAssets,
+            Self::CreateWallets(_) => Operation::CreateWallets,
+            Self::LookupWallets(_) => Operation::LookupWallets,
+            Self::CreateTransfers(_) => Operation::CreateTransfers,
+            Self::LookupTransfers(_) => Operation::LookupTransfers,
+            Self::Balances(_) => Operation::Balances,
+            Self::TrialBalance(_) => Operation::TrialBalance,
+            Self::Ping(_) => Operation::Ping,
+        }
+    }
+
+    /// Deadline and trace; a hello has neither.
+    pub fn head(&self) -> RequestHead {
+        match self {
+            Self::Hello(_) => RequestHead::default(),
+            Self::CreateAssets(request) => request.head,
+            Self::CreateWallets(request) => request.head,
+            Self::LookupWallets(request) => request.head,
+            Self::CreateTransfers(request) => request.head,
+            Self::LookupTransfers(request) => request.head,
+            Self::Balances(request) => request.head,
+            Self::TrialBalance(head) | Self::Ping(head) => *head,
+        }
+    }
+
+    /// How many operations it holds; 1 for what is not a batch.
+    pub fn operation_count(&self) -> usize {
+        match self {
+            Self::Hello(_) | Self::TrialBalance(_) | Self::Ping(_) => 1,
+            Self::CreateAssets(request) => request.assets.len(),
+            Self::CreateWallets(request) => request.wallets.len(),
+            Self::LookupWallets(request) => request.ids.len(),
+            Self::CreateTransfers(request) => request.transfers.len(),
+            Self::LookupTransfers(request) => request.ids.len(),
+            Self::Balances(request) => request.ids.len(),
+        }
+    }
+
+    /// Whether the batch is within what the server said it takes; if not, what to answer.
+    pub fn check_batch(&self, limits: &Limits) -> Result<(), ErrorReply> {
+        let (given, max) = (self.operation_count(), limits.batch_max(self.operation()));
+        if given as u64 > u64::from(max) {
+            let text = format!("{} takes at most {max} operations, not {given}", self.operation());
+            return Err(ErrorReply::new(ErrorCode::TooManyOperations, text));
+        }
+        Ok(())
+    }
+
+    /// The same request, to be encoded; `None` for a hello.
+    pub fn as_ref(&self) -> Option<RequestRef<'_>> {
+        Some(match self {
+            Self::Hello(_) => return None,
+            Self::CreateAssets(request) => RequestRef::CreateAssets(&request.assets),
+            Self::CreateWallets(request) => RequestRef::CreateWallets(&request.wallets),
+            Self::LookupWallets(request) => RequestRef::LookupWallets(&request.ids),
+            Self::CreateTransfers(CreateTransfers { transfers, with_balances, .. }) => {
+                RequestRef::CreateTransfers { transfers, with_balances: *with_balances }
+            }
+            Self::LookupTransfers(request) => RequestRef::LookupTransfers(&request.ids),
+            Self::Balances(request) => RequestRef::Balances(&request.ids),
+            Self::TrialBalance(_) => RequestRef::TrialBalance,
+            Self::Ping(_) => RequestRef::Ping,
+        })
+    }
+}
+
+impl RequestRef<'_> {
+    /// What it asks for.
+    pub fn operation(&self) -> Operation {
+        match self {
+            Self::CreateAssets(_) => Operation::CreateAssets,
+            Self::CreateWallets(_) => Operation::CreateWallets,
+            Self::LookupWallets(_) => Operation::LookupWallets,
+            Self::CreateTransfers { .. } => Operation::CreateTransfers,
+            Self::LookupTransfers(_) => Operation::LookupTransfers,
+            Self::Balances(_) => Operation::Balances,
+            Self::TrialBalance => Operation::TrialBalance,
+            Self::Ping => Operation::Ping,
+        }
+    }
+
+    /// How many operations it holds; 1 for what is not a batch.
+    pub fn operation_count(&self) -> usize {
+        match self {
+            Self::CreateAssets(assets) => assets.len(),
+            Self::CreateWallets(wallets) => wallets.len(),
+            Self::CreateTransfers { transfers, .. } => transfers.len(),
+            Self::LookupTransfers(ids) => ids.len(),
+            Self::LookupWallets(ids) | Self::Balances(ids) => ids.len(),
+            Self::TrialBalance | Self::Ping => 1,
+        }
+    }
+}
+
+/// Decodes the body of a frame that a client sent.
+pub fn decode_request(message_type: u8, body: &[u8]) -> Result<Request, FrameError> {
+    let Some(operation) = Operation::from_request_type(message_type) else {
+        return Err(FrameError::UnknownType { message_type });
+    };
+    Ok(match operation {
+        Operation::Hello => Request::Hello(hello::read_request(body)?),
+        Operation::CreateAssets => Request::CreateAssets(create_assets::read_request(body)?),
+        Operation::CreateWallets => Request::CreateWallets(create_wallets::read_request(body)?),
+        Operation::CreateTransfers => Request::CreateTransfers(create_transfers::read_request(body)?),
+        Operation::LookupWallets => {
+            let (head, ids) = read_ids(body, WalletId)?;
+            Request::LookupWallets(LookupWallets { head, ids })
+        }
+        Operation::LookupTransfers => {
+            let (head, ids) = read_ids(body, TransferId)?;
+            Request::LookupTransfers(LookupTransfers { head, ids })
+        }
+        Operation::Balances => {
+            let (head, ids) = read_ids(body, WalletId)?;
+            Request::Balances(Balances { head, ids })
+        }
+        Operation::TrialBalance => Request::TrialBalance(read_head(body)?),
+        Operation::Ping => Request::Ping(read_head(body)?),
+    })
+}
+
+/// Appends the frame that opens a connection.
+pub fn encode_hello(request_id: u64, hello: &Hello, buffer: &mut Vec<u8>) {
+    append_frame(buffer, Operation::Hello.request_type(), request_id, |body| {
+        hello::write_request(body, hello);
+    });
+}
+
+/// Appends a frame with the request. Nothing is appended when it would be larger than `frame_limit`.
+pub fn encode_request(
+    request_id: u64,
+    head: RequestHead,
+    request: RequestRef<'_>,
+    frame_limit: u32,
+    buffer: &mut Vec<u8>,
+) -> Result<(), FrameError> {
+    let start = buffer.len();
+    let message_type = request.operation().request_type();
+    let frame_bytes = append_frame(buffer, message_type, request_id, |body| match request {
+        RequestRef::CreateAssets(assets) => create_assets::write_request(body, head, assets),
+        RequestRef::CreateWallets(wallets) => create_wallets::write_request(body, head, wallets),
+        RequestRef::CreateTransfers { transfers, with_balances } => {
+            create_transfers::write_request(body, head, with_balances, transfers);
+        }
+        RequestRef::LookupWallets(ids) | RequestRef::Balances(ids) => {
+            write_ids(body, head, ids.iter().map(|id| id.0));
+        }
+        RequestRef::LookupTransfers(ids) => write_ids(body, head, ids.iter().map(|id| id.0)),
+        RequestRef::TrialBalance | RequestRef::Ping => put(body, head),
+    });
+    if frame_bytes as u64 > u64::from(frame_limit) {
+        buffer.truncate(start);
+        return Err(FrameError::TooLarge { frame_bytes: frame_bytes as u64, limit: frame_limit });
+    }
+    Ok(())
+}
+
+fn write_ids(buffer: &mut Vec<u8>, head: RequestHead, ids: impl ExactSizeIterator<Item = u128>) {
+    put(buffer, head);
+    put_sequence(buffer, ids);
+}
+
+fn read_ids<Id>(body: &[u8], id: impl Fn(u128) -> Id) -> Result<(RequestHead, Vec<Id>), FrameError> {
+    let mut reader = BodyReader::new(body);
+    let head = reader.value()?;
+    let ids = reader.sequence(OPERATIONS_PER_REQUEST_MAX, ID_BYTES, |number: u128| Ok(id(number)))?;
+    reader.finish()?;
+    Ok((head, ids))
+}
+
+fn read_head(body: &[u8]) -> Result<RequestHead, FrameError> {
+    let mut reader = BodyReader::new(body);
+    let head = reader.value()?;
+    reader.finish()?;
+    Ok(head)
+}

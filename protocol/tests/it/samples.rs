@@ -1,0 +1,275 @@
+//! One sample of every message, with a value in every field: what the golden files hold.
+
+use ledger::fold::AssetTotals;
+use ledger::{
+    Asset, AssetCode, AssetId, NewWallet, Outcome, OverdraftLimit, Owner, Position, RefusalDetail, Status,
+    Transfer, TransferId, Wallet, WalletFlags, WalletId,
+};
+use protocol::{
+    AssetTrialBalance, BalanceView, Balances, CreateAssets, CreateTransfers, CreateWallets, ErrorCode,
+    ErrorReply, FRAME_HARD_MAX, FRAME_LIMIT_DEFAULT, FrameError, FrameHeader, HEADER_LENGTH, Hello, Limits,
+    LookupTransfers, LookupWallets, NewAsset, Pong, Reply, Request, RequestHead, TransferView,
+    TransfersCreated, TrialBalance, WalletPosition, WalletView, Welcome, decode_reply, decode_request,
+    encode_hello, encode_reply, encode_request,
+};
+
+/// A message of either direction.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Message {
+    Request(Request),
+    Reply(Reply),
+}
+
+pub(crate) struct Sample {
+    /// Of the golden file, and of the example in the document.
+    pub(crate) name: &'static str,
+    pub(crate) request_id: u64,
+    pub(crate) message: Message,
+}
+
+impl Message {
+    pub(crate) fn frame(&self, request_id: u64) -> Vec<u8> {
+        let mut frame = Vec::new();
+        match self {
+            Self::Request(Request::Hello(hello)) => encode_hello(request_id, hello, &mut frame),
+            Self::Request(request) => {
+                let borrowed = request.as_ref().expect("only hello has no borrowed form");
+                encode_request(request_id, request.head(), borrowed, FRAME_HARD_MAX, &mut frame).unwrap();
+            }
+            Self::Reply(reply) => encode_reply(request_id, reply, FRAME_HARD_MAX, &mut frame),
+        }
+        frame
+    }
+
+    /// Decodes what should be a message of the same direction.
+    pub(crate) fn decode_alike(&self, message_type: u8, body: &[u8]) -> Result<Self, FrameError> {
+        match self {
+            Self::Request(_) => decode_request(message_type, body).map(Self::Request),
+            Self::Reply(_) => decode_reply(message_type, body).map(Self::Reply),
+        }
+    }
+}
+
+/// The header of a whole frame, and its body.
+pub(crate) fn open(frame: &[u8]) -> (FrameHeader, &[u8]) {
+    let (header, body) = frame.split_first_chunk::<HEADER_LENGTH>().expect("a frame has a header");
+    (FrameHeader::parse(header, FRAME_HARD_MAX).expect("the header is right"), body)
+}
+
+const HEAD: RequestHead =
+    RequestHead { deadline_ms: 5_000, trace_id: 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736 };
+const BANK: WalletId = WalletId(1);
+const ALICE: WalletId = WalletId(0x018f_4a3e_7d6b_7c1a_9f00_1122_3344_5566);
+const TIME_NS: u64 = 1_767_225_600_000_000_000;
+
+pub(crate) fn new_wallet() -> NewWallet {
+    NewWallet {
+        id: ALICE,
+        owner: Owner::Bytes(Box::from(*b"alice")),
+        asset: AssetId(840),
+        code: 10,
+        flags: WalletFlags::CREDIT_FROZEN,
+        overdraft_limit: OverdraftLimit::Limited(500),
+        balance_max: 1_000_000,
+        metadata: Box::from(*b"vip"),
+    }
+}
+
+pub(crate) fn transfer() -> Transfer {
+    Transfer {
+        id: TransferId(7),
+        debit_wallet: BANK,
+        credit_wallet: ALICE,
+        asset: AssetId(840),
+        amount: 10_050,
+        group_id: 99,
+        code: 3,
+        effective_at_ns: TIME_NS,
+        metadata: Box::from(*b"top-up"),
+    }
+}
+
+pub(crate) fn outcome(status: Status, detail: RefusalDetail) -> Outcome {
+    Outcome { status, replayed: false, seq: 4, timestamp_ns: TIME_NS + 1, detail }
+}
+
+fn outcomes() -> Vec<Outcome> {
+    vec![
+        outcome(Status::Created, RefusalDetail::None),
+        Outcome { replayed: true, ..outcome(Status::Exists, RefusalDetail::None) },
+        Outcome { seq: 0, timestamp_ns: 0, ..outcome(Status::IdMustNotBeZero, RefusalDetail::None) },
+    ]
+}
+
+fn position() -> Position {
+    Position { debits_pending: 1, debits_posted: 10_550, credits_pending: 2, credits_posted: 10_050 }
+}
+
+pub(crate) fn samples() -> Vec<Sample> {
+    let request = |name, request| Sample { name, request_id: 0x0102, message: Message::Request(request) };
+    let reply = |name, reply| Sample { name, request_id: 0x0102, message: Message::Reply(reply) };
+    let usd = Asset { id: AssetId(840), code: AssetCode::new("USD").unwrap(), scale: 2 };
+    vec![
+        request(
+            "hello_request",
+            Request::Hello(Hello {
+                version_min: 1,
+                version_max: 1,
+                client_name: "example".to_owned(),
+                credentials: Vec::new(),
+            }),
+        ),
+        reply(
+            "hello_reply",
+            Reply::Hello(Welcome {
+                version: 1,
+                server_name: "bursar".to_owned(),
+                server_version: "0.1.0".to_owned(),
+                limits: Limits::new(FRAME_LIMIT_DEFAULT, 64, 65_520, 300_000),
+            }),
+        ),
+        request(
+            "create_assets_request",
+            Request::CreateAssets(CreateAssets {
+                head: HEAD,
+                assets: vec![
+                    NewAsset { id: AssetId(840), code: "USD".to_owned(), scale: 2 },
+                    NewAsset { id: AssetId(0), code: "not a code".to_owned(), scale: 0 },
+                ],
+            }),
+        ),
+        reply("create_assets_reply", Reply::CreateAssets(outcomes())),
+        request(
+            "create_wallets_request",
+            Request::CreateWallets(CreateWallets {
+                head: HEAD,
+                wallets: vec![
+                    NewWallet {
+                        id: BANK,
+                        owner: Owner::Number(77),
+                        flags: WalletFlags::SYSTEM,
+                        overdraft_limit: OverdraftLimit::Unlimited,
+                        balance_max: 0,
+                        metadata: Box::default(),
+                        ..new_wallet()
+                    },
+                    new_wallet(),
+                ],
+            }),
+        ),
+        reply("create_wallets_reply", Reply::CreateWallets(outcomes())),
+        request(
+            "lookup_wallets_request",
+            Request::LookupWallets(LookupWallets { head: HEAD, ids: vec![ALICE] }),
+        ),
+        reply(
+            "lookup_wallets_reply",
+            Reply::LookupWallets(vec![
+                Some(WalletView {
+                    wallet: Wallet {
+                        terms: new_wallet(),
+                        position: position(),
+                        version: 3,
+                        last_seq: 6,
+                        created_seq: 2,
+                        created_at_ns: TIME_NS,
+                    },
+                    available: Some(-1),
+                    as_of_seq: 9,
+                }),
+                None,
+            ]),
+        ),
+        request(
+            "create_transfers_request",
+            Request::CreateTransfers(CreateTransfers {
+                head: HEAD,
+                with_balances: true,
+                transfers: vec![transfer()],
+            }),
+        ),
+        reply(
+            "create_transfers_reply",
+            Reply::CreateTransfers(TransfersCreated {
+                outcomes: vec![
+                    outcome(Status::Created, RefusalDetail::None),
+                    outcome(
+                        Status::InsufficientFunds,
+                        RefusalDetail::InsufficientFunds { available: 5, required: 9 },
+                    ),
+                    outcome(Status::LimitExceeded, RefusalDetail::LimitExceeded { limit: 1_000_000 }),
+                    Outcome {
+                        replayed: true,
+                        ..outcome(
+                            Status::IdAlreadyRefused,
+                            RefusalDetail::AlreadyRefused { first_status: Status::InsufficientFunds },
+                        )
+                    },
+                ],
+                positions: vec![
+                    vec![
+                        WalletPosition { wallet: BANK, balance: -10_050, available: None, as_of_seq: 4 },
+                        WalletPosition {
+                            wallet: ALICE,
+                            balance: 10_050,
+                            available: Some(10_550),
+                            as_of_seq: 4,
+                        },
+                    ],
+                    Vec::new(),
+                    Vec::new(),
+                    Vec::new(),
+                ],
+            }),
+        ),
+        request(
+            "lookup_transfers_request",
+            Request::LookupTransfers(LookupTransfers { head: HEAD, ids: vec![TransferId(7), TransferId(8)] }),
+        ),
+        reply(
+            "lookup_transfers_reply",
+            Reply::LookupTransfers(vec![
+                Some(TransferView {
+                    transfer: transfer(),
+                    outcome: outcome(Status::Created, RefusalDetail::None),
+                }),
+                None,
+            ]),
+        ),
+        request("balances_request", Request::Balances(Balances { head: HEAD, ids: vec![ALICE, BANK] })),
+        reply(
+            "balances_reply",
+            Reply::Balances(vec![
+                Some(BalanceView { balance: -500, available: Some(-1), position: position(), as_of_seq: 9 }),
+                None,
+            ]),
+        ),
+        request("trial_balance_request", Request::TrialBalance(HEAD)),
+        reply(
+            "trial_balance_reply",
+            Reply::TrialBalance(TrialBalance {
+                as_of_seq: 9,
+                assets: vec![AssetTrialBalance {
+                    asset: usd,
+                    totals: AssetTotals {
+                        wallets: 2,
+                        debits_posted: 10_050,
+                        credits_posted: 10_050,
+                        debits_pending: 1,
+                        credits_pending: 1,
+                    },
+                }],
+            }),
+        ),
+        request("ping_request", Request::Ping(HEAD)),
+        reply("ping_reply", Reply::Ping(Pong { timestamp_ns: TIME_NS, durable_seq: 9 })),
+        reply(
+            "error_reply",
+            Reply::Error(ErrorReply {
+                code: ErrorCode::Overloaded,
+                text: "too much is under way".to_owned(),
+                retry_after_ms: 25,
+            }),
+        ),
+    ]
+}
