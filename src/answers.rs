@@ -4,8 +4,8 @@ use crate::telemetry::Telemetry;
 use actors::{Answer, Operations, Rejection};
 use ledger::Outcome;
 use protocol::{
-    AssetTrialBalance, BalanceView, ErrorCode, ErrorReply, Operation, Reply, Request, TransferView, TransfersCreated,
-    TrialBalance, WalletPosition, WalletView,
+    AssetTrialBalance, BalanceView, ErrorCode, ErrorReply, Operation, Reply, Request, TransferView,
+    TransfersCreated, TrialBalance, WalletPosition, WalletView,
 };
 use std::collections::BTreeMap;
 
@@ -20,10 +20,9 @@ pub(crate) fn operations(request: Request) -> Option<Operations> {
             Operations::CreateAssets(request.assets.iter().map(protocol::NewAsset::to_asset).collect())
         }
         Request::CreateWallets(request) => Operations::CreateWallets(request.wallets),
-        Request::CreateTransfers(request) => Operations::CreateTransfers {
-            transfers: request.transfers,
-            with_balances: request.with_balances,
-        },
+        Request::CreateTransfers(request) => {
+            Operations::CreateTransfers { transfers: request.transfers, with_balances: request.with_balances }
+        }
         Request::LookupWallets(request) => Operations::LookupWallets(request.ids),
         Request::Balances(request) => Operations::LookupWallets(request.ids),
         Request::LookupTransfers(request) => Operations::LookupTransfers(request.ids),
@@ -59,7 +58,8 @@ pub(crate) fn reply(operation: Operation, answer: Answer, telemetry: &Telemetry)
             Reply::Balances(views.into_iter().map(|view| view.map(found)).collect())
         }
         (Operation::LookupTransfers, Answer::Transfers(views)) => {
-            let found = |view: actors::TransferView| TransferView { transfer: view.transfer, outcome: view.outcome };
+            let found =
+                |view: actors::TransferView| TransferView { transfer: view.transfer, outcome: view.outcome };
             Reply::LookupTransfers(views.into_iter().map(|view| view.map(found)).collect())
         }
         (Operation::TrialBalance, Answer::TrialBalance(view)) => {
@@ -92,7 +92,9 @@ pub(crate) fn rejection(rejection: Rejection) -> ErrorReply {
             "free space is below the reserve: no writes until there is room; reads go on",
         ),
         Rejection::ShuttingDown => ErrorReply::new(ErrorCode::ShuttingDown, "the server is stopping"),
-        Rejection::Unavailable => ErrorReply::new(ErrorCode::Unavailable, "the journal has failed; the server is stopping"),
+        Rejection::Unavailable => {
+            ErrorReply::new(ErrorCode::Unavailable, "the journal has failed; the server is stopping")
+        }
     }
 }
 

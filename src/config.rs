@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+/// The most that may be configured for requests under way: what they leave in the journal at once stays far below 4 GiB.
+const REQUEST_BYTES_HARD_MAX: u64 = 1 << 30;
+
 /// What the server can be told. Durations are written `5s`, `250ms`; 0 of a timeout means never.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -201,6 +204,12 @@ fn check(config: &Config, origin: &dyn Fn(&str) -> String) -> Result<(), ConfigE
         require(value > 0, key, value.to_string(), "must be at least 1")?;
     }
     require(
+        config.request_bytes_max <= REQUEST_BYTES_HARD_MAX,
+        "request_bytes_max",
+        config.request_bytes_max.to_string(),
+        &format!("must be at most {REQUEST_BYTES_HARD_MAX}"),
+    )?;
+    require(
         u64::from(config.connection_operations_max) <= config.operations_max,
         "connection_operations_max",
         config.connection_operations_max.to_string(),
@@ -244,7 +253,9 @@ mod duration {
         match Written::deserialize(deserializer)? {
             Written::Text(text) => humantime::parse_duration(&text).map_err(de::Error::custom),
             Written::Number(0) => Ok(Duration::ZERO),
-            Written::Number(number) => Err(de::Error::custom(format!("`{number}` has no unit: write `{number}s`"))),
+            Written::Number(number) => {
+                Err(de::Error::custom(format!("`{number}` has no unit: write `{number}s`")))
+            }
         }
     }
 }

@@ -8,8 +8,8 @@ use crate::config::Config;
 use crate::telemetry::Telemetry;
 use actors::{Answered, Engine};
 use protocol::{
-    ErrorCode, ErrorReply, FrameError, FrameHeader, HEADER_LENGTH, HELLO_FRAME_MAX, Limits, Operation, PROTOCOL_VERSION,
-    Pong, Reply, Request, Welcome, decode_request, encode_reply, frame,
+    ErrorCode, ErrorReply, FrameError, FrameHeader, HEADER_LENGTH, HELLO_FRAME_MAX, Limits, Operation,
+    PROTOCOL_VERSION, Pong, Reply, Request, Welcome, decode_request, encode_reply, frame,
 };
 use std::cell::Cell;
 use std::io;
@@ -108,7 +108,8 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, via: usize, counted: Ope
     let (read_half, write_half) = stream.into_split();
     let (sender, receiver) = mpsc::unbounded_channel();
     let under_way = Rc::new(UnderWay::default());
-    let mut writer = actix_rt::spawn(write_replies(write_half, receiver, Rc::clone(&under_way), Arc::clone(&context)));
+    let mut writer =
+        actix_rt::spawn(write_replies(write_half, receiver, Rc::clone(&under_way), Arc::clone(&context)));
     let mut reader = Reader {
         context: Arc::clone(&context),
         stream: read_half,
@@ -153,7 +154,12 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, via: usize, counted: Ope
 /// What this server lets a connection do.
 pub fn limits(config: &Config) -> Limits {
     let idle_ms = u32::try_from(config.idle_timeout.as_millis()).unwrap_or(u32::MAX);
-    Limits::new(config.frame_bytes_max, config.connection_requests_max, config.connection_operations_max, idle_ms)
+    Limits::new(
+        config.frame_bytes_max,
+        config.connection_requests_max,
+        config.connection_operations_max,
+        idle_ms,
+    )
 }
 
 struct Reader {
@@ -176,7 +182,9 @@ impl Reader {
         let (header, body) = if timeout.is_zero() {
             hello.await?
         } else {
-            tokio::time::timeout(timeout, hello).await.map_err(|_| timed_out("no hello within the handshake timeout"))??
+            tokio::time::timeout(timeout, hello)
+                .await
+                .map_err(|_| timed_out("no hello within the handshake timeout"))??
         };
         let request_id = header.request_id;
         let request = decode_request(header.message_type, &self.buffer[body]);
@@ -185,15 +193,18 @@ impl Reader {
             let error = ErrorReply::new(ErrorCode::Unauthenticated, "a connection begins with a hello");
             return Err(End::Broken { request_id, error });
         };
-        if !(hello.version_min..=hello.version_max).contains(&PROTOCOL_VERSION) {
+        let Some(version) = hello.common_version() else {
             let text = format!(
                 "this server speaks version {PROTOCOL_VERSION}, the client {} to {}",
                 hello.version_min, hello.version_max
             );
-            return Err(End::Broken { request_id, error: ErrorReply::new(ErrorCode::UnsupportedVersion, text) });
-        }
+            return Err(End::Broken {
+                request_id,
+                error: ErrorReply::new(ErrorCode::UnsupportedVersion, text),
+            });
+        };
         let welcome = Welcome {
-            version: PROTOCOL_VERSION,
+            version,
             server_name: "bursar".to_owned(),
             server_version: env!("CARGO_PKG_VERSION").to_owned(),
             limits: self.limits.clone(),
@@ -254,7 +265,10 @@ impl Reader {
                     timestamp_ns: self.context.engine.now_ns(),
                     durable_seq: self.context.engine.status().durable_seq,
                 }),
-                _ => Reply::Error(ErrorReply::new(ErrorCode::UnknownMessage, "a hello is sent once, at the start")),
+                _ => Reply::Error(ErrorReply::new(
+                    ErrorCode::UnknownMessage,
+                    "a hello is sent once, at the start",
+                )),
             };
             return self.reply(request_id, reply, 0);
         };
@@ -262,7 +276,8 @@ impl Reader {
         let sender = self.sender.clone();
         let context = Arc::clone(&self.context);
         let reply = move |answered| {
-            let outgoing = Outgoing::Answered { request_id, operation, operations: count, received, answered };
+            let outgoing =
+                Outgoing::Answered { request_id, operation, operations: count, received, answered };
             if sender.send(outgoing).is_err() {
                 // The client is gone; its writer has stopped counting.
                 context.unwritten.fetch_sub(1, Ordering::Relaxed);
@@ -306,7 +321,10 @@ impl Reader {
     }
 
     /// Reads a frame. Silence is a reason to close only while nothing is under way.
-    async fn read_frame_or_idle(&mut self, frame_limit: u32) -> Result<(FrameHeader, std::ops::Range<usize>), End> {
+    async fn read_frame_or_idle(
+        &mut self,
+        frame_limit: u32,
+    ) -> Result<(FrameHeader, std::ops::Range<usize>), End> {
         let timeout = self.context.config.idle_timeout;
         if timeout.is_zero() {
             return self.read_frame(frame_limit).await;

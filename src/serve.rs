@@ -94,7 +94,11 @@ pub async fn run(
 
     let stopping = Arc::new(AtomicBool::new(false));
     let (clients_address, http_address) = (listeners.clients_address()?, listeners.http_address()?);
-    let state = HttpState { engine: engine.clone(), telemetry: Arc::clone(&telemetry), stopping: Arc::clone(&stopping) };
+    let state = HttpState {
+        engine: engine.clone(),
+        telemetry: Arc::clone(&telemetry),
+        stopping: Arc::clone(&stopping),
+    };
     let http = http::serve(listeners.http, state).context("cannot serve HTTP")?;
     let http_handle = http.handle();
     actix_rt::spawn(http);
@@ -127,7 +131,10 @@ pub async fn run(
         bail!("{reason}");
     }
     if !drained {
-        tracing::warn!(unwritten = context.unwritten.load(Ordering::Relaxed), "stopping with replies unwritten");
+        tracing::warn!(
+            unwritten = context.unwritten.load(Ordering::Relaxed),
+            "stopping with replies unwritten"
+        );
     }
     engine.stop(config.drain_timeout).await.context("the last entries could not be written")?;
     announce("stopped");
@@ -194,14 +201,13 @@ async fn accept(listener: tokio::net::TcpListener, context: Arc<ConnectionContex
         let via = next;
         next = (next + 1) % threads;
         let Ok(stream) = stream.into_std() else { continue };
-        let started = context.engine.arbiters()[via].spawn_fn(move || {
-            match tokio::net::TcpStream::from_std(stream) {
+        let started =
+            context.engine.arbiters()[via].spawn_fn(move || match tokio::net::TcpStream::from_std(stream) {
                 Ok(stream) => {
                     actix_rt::spawn(connection::serve(stream, peer, via, counted));
                 }
                 Err(error) => tracing::warn!(%peer, %error, "cannot take a connection over"),
-            }
-        });
+            });
         if !started {
             return;
         }

@@ -7,7 +7,10 @@ use crate::config::{Config, LogFormat};
 use actors::EngineStatus;
 use anyhow::Context;
 use ledger::Status;
-use metrics::{Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+    histogram,
+};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use protocol::{ErrorCode, FrameError, Operation};
 use std::collections::BTreeMap;
@@ -17,13 +20,14 @@ use tracing_subscriber::EnvFilter;
 
 /// From 50 µs to 10 s: a commit takes some 300 µs, and a client gives up after seconds.
 const SECONDS_BUCKETS: &[f64] = &[
-    0.000_05, 0.000_1, 0.000_2, 0.000_3, 0.000_5, 0.000_75, 0.001, 0.001_5, 0.002, 0.003, 0.005, 0.007_5, 0.01, 0.015,
-    0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0,
+    0.000_05, 0.000_1, 0.000_2, 0.000_3, 0.000_5, 0.000_75, 0.001, 0.001_5, 0.002, 0.003, 0.005, 0.007_5,
+    0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0,
 ];
 
 /// Entries in one group commit.
 const ENTRIES_BUCKETS: &[f64] = &[
-    1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0, 5_000.0, 10_000.0, 20_000.0, 50_000.0,
+    1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0, 5_000.0, 10_000.0, 20_000.0,
+    50_000.0,
 ];
 
 /// Handles to everything that the server itself counts.
@@ -56,26 +60,61 @@ pub struct Telemetry {
 pub const METRICS: &[(&str, &str, Option<Unit>, &str)] = &[
     ("bursar_build_info", "gauge", None, "Always 1; the version is in the label."),
     ("bursar_transfers_total", "counter", None, "Transfers answered, by status."),
-    ("bursar_request_duration_seconds", "histogram", Some(Unit::Seconds), "From a request's last byte to its reply being encoded, by operation."),
+    (
+        "bursar_request_duration_seconds",
+        "histogram",
+        Some(Unit::Seconds),
+        "From a request's last byte to its reply being encoded, by operation.",
+    ),
     ("bursar_error_replies_total", "counter", None, "Requests answered with an error frame, by code."),
     ("bursar_rejected_frames_total", "counter", None, "Frames that could not be taken, by reason."),
     ("bursar_connections", "gauge", None, "Open client connections."),
     ("bursar_connections_accepted_total", "counter", None, "Client connections accepted."),
     ("bursar_received_bytes_total", "counter", Some(Unit::Bytes), "Bytes received from clients."),
     ("bursar_sent_bytes_total", "counter", Some(Unit::Bytes), "Bytes sent to clients."),
-    ("bursar_commit_duration_seconds", "histogram", Some(Unit::Seconds), "One group commit: write, sync, head, sync."),
+    (
+        "bursar_commit_duration_seconds",
+        "histogram",
+        Some(Unit::Seconds),
+        "One group commit: write, sync, head, sync.",
+    ),
     ("bursar_commit_entries", "histogram", None, "Entries in one group commit."),
     ("bursar_journal_bytes_total", "counter", Some(Unit::Bytes), "Bytes of entries written to the journal."),
     ("bursar_journal_appended_seq", "gauge", None, "The newest entry that has a sequence number."),
     ("bursar_journal_durable_seq", "gauge", None, "The newest entry that is durable."),
     ("bursar_wallets", "gauge", None, "Wallets in the ledger."),
     ("bursar_live_wallets", "gauge", None, "Wallets with an actor."),
-    ("bursar_operations_in_flight", "gauge", None, "Operations admitted and not yet answered: the depth of all mailboxes together."),
-    ("bursar_request_bytes_in_flight", "gauge", Some(Unit::Bytes), "Bytes of requests admitted and not yet answered."),
-    ("bursar_transfer_retries_total", "counter", None, "Attempts at a transfer that were cancelled and begun again."),
+    (
+        "bursar_operations_in_flight",
+        "gauge",
+        None,
+        "Operations admitted and not yet answered: the depth of all mailboxes together.",
+    ),
+    (
+        "bursar_request_bytes_in_flight",
+        "gauge",
+        Some(Unit::Bytes),
+        "Bytes of requests admitted and not yet answered.",
+    ),
+    (
+        "bursar_transfer_retries_total",
+        "counter",
+        None,
+        "Attempts at a transfer that were cancelled and begun again.",
+    ),
     ("bursar_wallet_restarts_total", "counter", None, "Wallet actors restarted after a failure."),
-    ("bursar_wallet_quarantines_total", "counter", None, "Wallets quarantined because they failed too often."),
-    ("bursar_recovery_duration_seconds", "gauge", Some(Unit::Seconds), "How long opening the data directory took."),
+    (
+        "bursar_wallet_quarantines_total",
+        "counter",
+        None,
+        "Wallets quarantined because they failed too often.",
+    ),
+    (
+        "bursar_recovery_duration_seconds",
+        "gauge",
+        Some(Unit::Seconds),
+        "How long opening the data directory took.",
+    ),
     ("bursar_recovered_entries", "gauge", None, "Entries replayed when the data directory was opened."),
     ("bursar_disk_free_bytes", "gauge", Some(Unit::Bytes), "Free space on the data directory's file system."),
     ("bursar_disk_full", "gauge", None, "1 while writes are refused for lack of space."),
@@ -182,9 +221,11 @@ impl Telemetry {
 
 /// Installs the process's logger, to standard error.
 pub fn install_logging(config: &Config) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.log).with_context(|| format!("log = {:?} is not a filter", config.log))?;
+    let filter =
+        EnvFilter::try_new(&config.log).with_context(|| format!("log = {:?} is not a filter", config.log))?;
     let color = std::io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(color);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(color);
     let installed = match config.log_format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().try_init(),

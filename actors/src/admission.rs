@@ -27,7 +27,8 @@ impl Admission {
         let operations_before = self.operations.fetch_add(operations, Ordering::Relaxed);
         let bytes_before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
         let permit = Permit { admission: Arc::clone(self), operations, bytes };
-        let fits = operations_before + operations <= self.operations_max && bytes_before + bytes <= self.bytes_max;
+        let fits =
+            operations_before + operations <= self.operations_max && bytes_before + bytes <= self.bytes_max;
         let alone = operations_before == 0 && bytes_before == 0;
         (fits || alone).then_some(permit)
     }

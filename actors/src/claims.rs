@@ -60,7 +60,10 @@ impl std::fmt::Debug for Claims {
 
 impl Default for Claims {
     fn default() -> Self {
-        Self { hasher: RandomState::default(), stripes: (0..1 << STRIPE_BITS).map(|_| Mutex::default()).collect() }
+        Self {
+            hasher: RandomState::default(),
+            stripes: (0..1 << STRIPE_BITS).map(|_| Mutex::default()).collect(),
+        }
     }
 }
 
@@ -92,7 +95,11 @@ impl Claims {
         let mut stripe = self.stripe(id).lock();
         let before = stripe.ids.insert(id.into(), seq);
         assert_eq!(before, Some(OPEN), "only a claimed id is decided, and only once");
-        if stripe.waiters.is_empty() { Vec::new() } else { stripe.waiters.remove(&Key::from(id)).unwrap_or_default() }
+        if stripe.waiters.is_empty() {
+            Vec::new()
+        } else {
+            stripe.waiters.remove(&Key::from(id)).unwrap_or_default()
+        }
     }
 
     /// The claim ends undecided. If somebody waits, the claim is theirs now; else the id is free again.

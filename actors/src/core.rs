@@ -9,7 +9,7 @@ use crate::outbox::{Outbox, Post};
 use crate::request::Request;
 use crate::router_machine;
 use crate::shard_machine::ShardMessage;
-use crate::trial_balance::TrialBalances;
+use crate::trial_balance::{AnnouncedMoment, TrialBalances};
 use foldhash::fast::RandomState;
 use ledger::{Asset, AssetId, WalletId};
 use metrics::{Counter, counter};
@@ -67,8 +67,7 @@ pub(crate) struct Core {
     pub(crate) index: Arc<WalletIndex>,
     pub(crate) readers: Box<dyn Readers>,
     pub(crate) trial_balances: TrialBalances,
-    /// The moment of the newest trial balance; changed inside the critical section only.
-    pub(crate) snapshot_seq: AtomicU64,
+    pub(crate) moment: AnnouncedMoment,
     pub(crate) live_wallets: AtomicU64,
     pub(crate) known_wallets: AtomicU64,
     pub(crate) disk_full: AtomicBool,
@@ -132,7 +131,7 @@ impl Core {
             index: parts.index,
             readers: parts.readers,
             trial_balances: TrialBalances::default(),
-            snapshot_seq: AtomicU64::new(0),
+            moment: AnnouncedMoment::default(),
             live_wallets: AtomicU64::new(0),
             known_wallets: AtomicU64::new(0),
             disk_full: AtomicBool::new(false),
@@ -170,7 +169,10 @@ impl Core {
 
     /// Posts to a shard at once, from anywhere.
     pub(crate) fn post(&self, shard: usize, message: ShardMessage) {
-        self.transport.get().expect("no request is taken before the shards are connected").post(shard, message);
+        self.transport
+            .get()
+            .expect("no request is taken before the shards are connected")
+            .post(shard, message);
     }
 
     /// Routes a request from outside a router.

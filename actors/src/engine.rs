@@ -15,7 +15,8 @@ use actix_rt::{Arbiter, ArbiterHandle};
 use ledger::Wallet;
 use parking_lot::Mutex;
 use persistence::{
-    GroupCommit, JournalWriter, LedgerClock, OpenOptions, PersistenceError, RecoveryReport, Sequencer, open_ledger,
+    GroupCommit, JournalWriter, LedgerClock, OpenOptions, PersistenceError, RecoveryReport, Sequencer,
+    open_ledger,
 };
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,7 +42,10 @@ pub struct EngineOptions {
 
 impl std::fmt::Debug for EngineOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("EngineOptions").field("data", &self.data).field("shards", &self.shards).finish_non_exhaustive()
+        f.debug_struct("EngineOptions")
+            .field("data", &self.data)
+            .field("shards", &self.shards)
+            .finish_non_exhaustive()
     }
 }
 
@@ -121,9 +125,10 @@ impl Engine {
     /// died. Nothing is answered from then on but that the outcome is not known.
     pub fn start(options: &EngineOptions, on_fatal: OnFatal) -> Result<(Self, RecoveryReport), StartError> {
         let claims = Claims::default();
-        let recovered = open_ledger(&options.data, &OpenOptions::default(), options.accept_clock, &mut |id, seq| {
-            claims.recover(id, seq)
-        })?;
+        let recovered =
+            open_ledger(&options.data, &OpenOptions::default(), options.accept_clock, &mut |id, seq| {
+                claims.recover(id, seq)
+            })?;
         let fold = recovered.fold;
         let clock = Arc::new(LedgerClock::start(fold.last_timestamp_ns));
         let sequencer = Arc::new(Sequencer::new(fold.last_seq, fold.last_timestamp_ns, clock));

@@ -114,7 +114,8 @@ impl InFlight {
     pub(crate) fn commit_wallet(mut self, now_ns: u64) -> Option<Committed> {
         let item = self.item();
         let terms = item.request.new_wallet(item.index);
-        let committed = self.journal(now_ns, &[terms.id], |payload| entry_codec::encode_wallet_created(terms, payload));
+        let committed =
+            self.journal(now_ns, &[terms.id], |payload| entry_codec::encode_wallet_created(terms, payload));
         let committed = committed.ok()?;
         let item = self.item.take().expect("it has just been committed");
         item.request.finish(item.index, &outcome(Status::Created, committed, RefusalDetail::None));
@@ -153,7 +154,8 @@ impl InFlight {
     pub(crate) fn attempt_again(mut self, now_ns: u64, post: &mut dyn Post) {
         let core = Arc::clone(self.core());
         // Whoever has cancelled the attempt before has opened the next one.
-        let _already_cancelled = self.item().ticket().cancel_to_retry(self.attempt, &mut core.sequencer.enter());
+        let _already_cancelled =
+            self.item().ticket().cancel_to_retry(self.attempt, &mut core.sequencer.enter());
         self.release_reserved(post);
         self.attempt = self.item().ticket().attempt();
         core.metrics.retries.increment(1);
@@ -193,7 +195,10 @@ impl InFlight {
     fn end(&mut self, status: Status, post: &mut dyn Post) {
         let core = Arc::clone(self.core());
         let closed = self.item().ticket().close(&mut core.sequencer.enter());
-        assert!(closed.is_ok(), "only its holder ends an operation, so some attempt of it is open until then");
+        assert!(
+            closed.is_ok(),
+            "only its holder ends an operation, so some attempt of it is open until then"
+        );
         self.release_reserved(post);
         let item = self.item.take().expect("an operation ends once");
         if matches!(item.request.operations(), crate::request::Operations::CreateTransfers { .. })

@@ -16,7 +16,8 @@ pub(crate) struct ReaderPool {
 
 impl ReaderPool {
     pub(crate) fn start() -> io::Result<Self> {
-        let runtime = Builder::new_current_thread().max_blocking_threads(THREADS).thread_name("reader").build()?;
+        let runtime =
+            Builder::new_current_thread().max_blocking_threads(THREADS).thread_name("reader").build()?;
         Ok(Self { runtime: Some(runtime) })
     }
 }

@@ -60,7 +60,9 @@ impl Operations {
     /// Whether the journal may grow by it.
     pub fn is_write(&self) -> bool {
         match self {
-            Operations::CreateAssets(_) | Operations::CreateWallets(_) | Operations::CreateTransfers { .. } => true,
+            Operations::CreateAssets(_)
+            | Operations::CreateWallets(_)
+            | Operations::CreateTransfers { .. } => true,
             Operations::LookupWallets(_) | Operations::LookupTransfers(_) | Operations::TrialBalance => false,
         }
     }
@@ -194,7 +196,11 @@ impl Request {
         reply: Reply,
     ) -> Arc<Self> {
         let count = operations.len();
-        let slots = if operations.is_write() { (0..count).map(|_| Slot::default()).collect() } else { Box::default() };
+        let slots = if operations.is_write() {
+            (0..count).map(|_| Slot::default()).collect()
+        } else {
+            Box::default()
+        };
         let views = match &operations {
             Operations::LookupWallets(ids) => Views::Wallets(vec![None; ids.len()]),
             Operations::LookupTransfers(ids) => Views::Transfers(vec![None; ids.len()]),
@@ -321,14 +327,21 @@ impl Request {
 
     fn complete(self: &Arc<Self>) {
         if let Operations::CreateTransfers { transfers, with_balances: true } = &self.operations {
-            let mut wallets: Vec<WalletId> =
-                transfers.iter().flat_map(|transfer| [transfer.debit_wallet, transfer.credit_wallet]).collect();
+            let mut wallets: Vec<WalletId> = transfers
+                .iter()
+                .flat_map(|transfer| [transfer.debit_wallet, transfer.credit_wallet])
+                .collect();
             wallets.sort_unstable();
             wallets.dedup();
             let transfers = Arc::clone(self);
             let reply = Box::new(move |answered: Answered| transfers.complete_with_balances(answered));
-            let read =
-                Request::new(Arc::clone(&self.core), Operations::LookupWallets(wallets), u64::MAX, None, reply);
+            let read = Request::new(
+                Arc::clone(&self.core),
+                Operations::LookupWallets(wallets),
+                u64::MAX,
+                None,
+                reply,
+            );
             // What the read sees is at least as new as what the transfers did.
             self.core.route(&read);
             return;

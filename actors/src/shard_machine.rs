@@ -114,7 +114,11 @@ pub(crate) struct ShardMachine<A> {
 
 impl<A> ShardMachine<A> {
     /// The shard of this number, which keeps these wallets, all dormant.
-    pub(crate) fn new(number: usize, core: Arc<Core>, wallets: impl ExactSizeIterator<Item = Wallet>) -> Self {
+    pub(crate) fn new(
+        number: usize,
+        core: Arc<Core>,
+        wallets: impl ExactSizeIterator<Item = Wallet>,
+    ) -> Self {
         let mut by_id = HashMap::with_capacity_and_hasher(wallets.len(), RandomState::default());
         let mut slots = Vec::with_capacity(wallets.len());
         for wallet in wallets {
@@ -125,11 +129,20 @@ impl<A> ShardMachine<A> {
     }
 
     /// Handles one message. What is for others goes to `post`; what is for the shard's own wallets, to their mailboxes.
-    pub(crate) fn handle<H: WalletHost<Address = A>>(&mut self, message: ShardMessage, host: &mut H, post: &mut dyn Post) {
+    pub(crate) fn handle<H: WalletHost<Address = A>>(
+        &mut self,
+        message: ShardMessage,
+        host: &mut H,
+        post: &mut dyn Post,
+    ) {
         match message {
             ShardMessage::Begin { request, indexes } => {
                 for index in indexes {
-                    self.begin(InFlight::new(RequestItem { request: Arc::clone(&request), index }), host, post);
+                    self.begin(
+                        InFlight::new(RequestItem { request: Arc::clone(&request), index }),
+                        host,
+                        post,
+                    );
                 }
             }
             ShardMessage::BeginOne(in_flight) => self.begin(in_flight, host, post),
@@ -212,11 +225,20 @@ impl<A> ShardMachine<A> {
     }
 
     /// Sums up some wallets, and leaves the rest for a message to itself, so that others have their turn.
-    fn sum_up<H: WalletHost<Address = A>>(&mut self, trial: &Arc<TrialBalance>, from_slot: usize, host: &mut H) {
+    fn sum_up<H: WalletHost<Address = A>>(
+        &mut self,
+        trial: &Arc<TrialBalance>,
+        from_slot: usize,
+        host: &mut H,
+    ) {
         let end = self.slots.len().min(from_slot + SUM_UP_STEP);
         let slots = &self.slots[from_slot.min(end)..end];
         // A dormant wallet has no entry above the moment: entries come to live ones only.
-        trial.add(slots.iter().filter_map(|slot| if let Slot::Dormant(wallet) = slot { Some(&**wallet) } else { None }));
+        trial.add(
+            slots
+                .iter()
+                .filter_map(|slot| if let Slot::Dormant(wallet) = slot { Some(&**wallet) } else { None }),
+        );
         for slot in slots {
             if let Slot::Live(id, address) = slot {
                 trial.asked();
@@ -230,7 +252,12 @@ impl<A> ShardMachine<A> {
         self.core.post(self.number, ShardMessage::SumUp { trial: Arc::clone(trial), from_slot: end });
     }
 
-    fn deliver_to_live<H: WalletHost<Address = A>>(&self, id: WalletId, message: WalletMessage, host: &mut H) {
+    fn deliver_to_live<H: WalletHost<Address = A>>(
+        &self,
+        id: WalletId,
+        message: WalletMessage,
+        host: &mut H,
+    ) {
         let slot = self.by_id.get(&id).map(|&slot| &self.slots[slot as usize]);
         let Some(Slot::Live(_, address)) = slot else {
             panic!("{message:?} is for wallet {id}, which is live as long as somebody owes it an answer");

@@ -83,7 +83,11 @@ impl Ticket {
     }
 
     /// Cancels `attempt` so that the operation can be attempted again: opens the next one and returns its number.
-    pub(crate) fn cancel_to_retry(&self, attempt: u8, _section: &mut CriticalSection<'_>) -> Result<u8, NotOpen> {
+    pub(crate) fn cancel_to_retry(
+        &self,
+        attempt: u8,
+        _section: &mut CriticalSection<'_>,
+    ) -> Result<u8, NotOpen> {
         self.require_open(attempt)?;
         let next = attempt.checked_add(1).expect("attempts are bounded far below 256");
         self.word.store(word(next, OPEN, 0), Ordering::Release);

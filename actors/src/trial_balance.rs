@@ -15,7 +15,39 @@ use parking_lot::Mutex;
 use persistence::rebuild_wallet;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// The moment of the newest trial balance. Announced inside the critical section only, so whoever commits or learns of
+/// an entry above it knows of it.
+#[derive(Debug, Default)]
+pub(crate) struct AnnouncedMoment {
+    seq: AtomicU64,
+    /// 0 before the first trial balance.
+    number: AtomicU64,
+}
+
+/// A moment that every wallet is asked about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    pub(crate) number: u64,
+    pub(crate) seq: u64,
+}
+
+impl AnnouncedMoment {
+    fn announce(&self, seq: u64) -> Moment {
+        let number = self.number.load(Ordering::Relaxed) + 1;
+        self.seq.store(seq, Ordering::Release);
+        // After the seq: who sees the number sees the seq, or that of a later trial balance, which does no harm to a
+        // wallet that the earlier one has not waited for.
+        self.number.store(number, Ordering::Release);
+        Moment { number, seq }
+    }
+
+    pub(crate) fn newest(&self) -> Moment {
+        let number = self.number.load(Ordering::Acquire);
+        Moment { number, seq: self.seq.load(Ordering::Acquire) }
+    }
+}
 
 /// The trial balances of a ledger.
 #[derive(Debug, Default)]
@@ -33,6 +65,8 @@ struct Queue {
 #[derive(Debug)]
 pub(crate) struct TrialBalance {
     core: Arc<Core>,
+    /// Two trial balances may be as of the same entry; the number tells them apart.
+    pub(crate) number: u64,
     pub(crate) as_of_seq: u64,
     totals: Mutex<BTreeMap<AssetId, AssetTotals>>,
     /// Shards that are not through, and wallets that were asked and have not answered.
@@ -65,15 +99,14 @@ impl TrialBalances {
 }
 
 fn start(core: &Arc<Core>, requests: Vec<Arc<Request>>, post: &mut dyn Post) {
-    let as_of_seq = {
+    let moment = {
         let section = core.sequencer.enter();
-        let head = section.head_seq();
-        core.snapshot_seq.store(head, Ordering::Release);
-        head
+        core.moment.announce(section.head_seq())
     };
     let trial = Arc::new(TrialBalance {
         core: Arc::clone(core),
-        as_of_seq,
+        number: moment.number,
+        as_of_seq: moment.seq,
         totals: Mutex::default(),
         unanswered: AtomicUsize::new(core.shards()),
         requests: Mutex::new(requests),
@@ -158,8 +191,8 @@ impl PendingSum {
         Self { trial, wallet, answered: false }
     }
 
-    pub(crate) fn as_of_seq(&self) -> u64 {
-        self.trial.as_of_seq
+    pub(crate) fn moment(&self) -> Moment {
+        Moment { number: self.trial.number, seq: self.trial.as_of_seq }
     }
 
     /// The wallet as of the moment; `None` if it did not exist then.

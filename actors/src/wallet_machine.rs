@@ -20,7 +20,6 @@ use persistence::rebuild_wallet;
 use slab::Slab;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// How long an operation waits for a wallet that is being rebuilt.
 pub(crate) const REBUILD_PATIENCE_NS: u64 = 1_000_000_000;
@@ -100,6 +99,13 @@ struct Reservation {
     debit: u128,
 }
 
+/// The wallet as of the moment of a trial balance.
+#[derive(Debug)]
+struct Snapshot {
+    number: u64,
+    wallet: Option<Box<Wallet>>,
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Mode {
     /// Decides.
@@ -124,9 +130,10 @@ pub(crate) struct WalletMachine {
     parked: VecDeque<WalletMessage>,
     /// The newest head up to which this wallet has settled what it had reserved, or has been rebuilt.
     settled_seq: u64,
-    /// The wallet as of `snapshot_seq`, if it has changed since and nobody has asked for it yet.
-    snapshot: Option<Box<Wallet>>,
-    snapshot_seq: u64,
+    /// The wallet as of the moment of a trial balance that has not asked yet, kept because it has changed since.
+    snapshot: Option<Snapshot>,
+    /// The newest trial balance that needs nothing more to be kept: it has asked, or its snapshot is kept.
+    snapshot_number: u64,
     /// Up to here the wallet was rebuilt; what it was before is not known here.
     rebuilt_seq: u64,
     mode: Mode,
@@ -146,7 +153,7 @@ impl WalletMachine {
             parked: VecDeque::new(),
             settled_seq: 0,
             snapshot: None,
-            snapshot_seq: 0,
+            snapshot_number: 0,
             rebuilt_seq: 0,
             mode: Mode::Ready,
             restarts: 0,
@@ -200,7 +207,8 @@ impl WalletMachine {
                 let (amount, credit_wallet) = (transfer.amount, transfer.credit_wallet);
                 let reservation = Reservation { attempt: in_flight.attempt(), debit: amount };
                 let slot = self.reservations.insert(reservation);
-                self.open.debits = self.open.debits.checked_add(amount).expect("what is open was accepted together");
+                self.open.debits =
+                    self.open.debits.checked_add(amount).expect("what is open was accepted together");
                 let slot = u32::try_from(slot).expect("permits bound the reservations far below 2^32");
                 in_flight.set_reserved(Reserved { wallet: self.id, slot });
                 turn.core.inject_fault("reserved", self.id);
@@ -237,7 +245,11 @@ impl WalletMachine {
         turn.core.inject_fault("settled", self.id);
         let Some(reservation) = self.take_reservation(slot, attempt) else {
             let settled = self.settled_seq;
-            assert!(seq <= settled, "entry {seq} settles what wallet {} never reserved (settled {settled})", self.id);
+            assert!(
+                seq <= settled,
+                "entry {seq} settles what wallet {} never reserved (settled {settled})",
+                self.id
+            );
             return;
         };
         self.keep_snapshot_before(seq, turn.core);
@@ -266,7 +278,8 @@ impl WalletMachine {
     fn decide_waiting(&mut self, turn: &mut Turn<'_>) {
         for _ in 0..self.waiting.len() {
             let Some(first) = self.waiting.pop_front() else { return };
-            let undecided = decide_debit(self.wallet.as_deref(), self.open, first.transfer()) == Decision::Wait;
+            let undecided =
+                decide_debit(self.wallet.as_deref(), self.open, first.transfer()) == Decision::Wait;
             if undecided && !first.is_past_deadline(turn.now_ns) {
                 self.waiting.push_front(first);
                 return;
@@ -304,29 +317,31 @@ impl WalletMachine {
     fn read(&mut self, read: PendingRead, turn: &mut Turn<'_>) {
         turn.core.inject_fault("read", self.id);
         let head = turn.core.sequencer.appended_seq();
-        let moment = self.moment_to_keep(turn.core);
-        if moment.is_some_and(|moment| head > moment) {
-            self.keep_snapshot(moment);
-        }
+        self.keep_snapshot_before(head, turn.core);
         self.settle_up_to(head);
-        read.finish(self.wallet.as_deref().map(|wallet| WalletView { wallet: Wallet::clone(wallet), as_of_seq: head }));
+        read.finish(
+            self.wallet
+                .as_deref()
+                .map(|wallet| WalletView { wallet: Wallet::clone(wallet), as_of_seq: head }),
+        );
         self.decide_waiting(turn);
     }
 
     fn sum_up(&mut self, sum: PendingSum, turn: &mut Turn<'_>) {
         turn.core.inject_fault("sum_up", self.id);
-        let moment = sum.as_of_seq();
-        if self.rebuilt_seq > moment {
+        let moment = sum.moment();
+        if self.rebuilt_seq > moment.seq {
             // Dropped, it is answered from the journal.
             return;
         }
-        if self.snapshot_seq == moment {
-            sum.finish(self.snapshot.take().as_deref());
-        } else {
-            // Nothing above the moment has been applied, or the snapshot would have been kept.
-            self.settle_up_to(moment);
-            self.snapshot_seq = moment;
-            sum.finish(self.wallet.as_deref());
+        match self.snapshot.take() {
+            Some(snapshot) if snapshot.number == moment.number => sum.finish(snapshot.wallet.as_deref()),
+            _ => {
+                // Nothing above the moment has been applied, or the snapshot would have been kept.
+                self.settle_up_to(moment.seq);
+                self.snapshot_number = moment.number;
+                sum.finish(self.wallet.as_deref());
+            }
         }
         self.decide_waiting(turn);
     }
@@ -338,11 +353,13 @@ impl WalletMachine {
             return;
         }
         self.settled_seq = head;
-        let committed = |(slot, reservation): (usize, &Reservation)| {
-            match reservation.attempt.item.fate(reservation.attempt.number) {
-                Fate::Committed { seq } if seq <= head => Some((slot, seq)),
-                _ => None,
-            }
+        let committed = |(slot, reservation): (usize, &Reservation)| match reservation
+            .attempt
+            .item
+            .fate(reservation.attempt.number)
+        {
+            Fate::Committed { seq } if seq <= head => Some((slot, seq)),
+            _ => None,
         };
         let due: Vec<(usize, u64)> = self.reservations.iter().filter_map(committed).collect();
         for (slot, seq) in due {
@@ -352,25 +369,16 @@ impl WalletMachine {
         }
     }
 
-    /// Before the first entry above the moment of a trial balance is applied, keeps the wallet as of that moment.
+    /// Before entries up to `seq` are applied, some of them above the moment of a trial balance that has not asked yet,
+    /// keeps the wallet as of that moment.
     fn keep_snapshot_before(&mut self, seq: u64, core: &Core) {
-        let moment = self.moment_to_keep(core);
-        if moment.is_some_and(|moment| seq > moment) {
-            self.keep_snapshot(moment);
+        let moment = core.moment.newest();
+        if self.snapshot_number >= moment.number || seq <= moment.seq || self.rebuilt_seq > moment.seq {
+            return;
         }
-    }
-
-    /// The moment of the newest trial balance, if this wallet has not been asked about it yet and still knows.
-    fn moment_to_keep(&self, core: &Core) -> Option<u64> {
-        let moment = core.snapshot_seq.load(Ordering::Acquire);
-        (self.snapshot_seq < moment && self.rebuilt_seq <= moment).then_some(moment)
-    }
-
-    fn keep_snapshot(&mut self, moment: Option<u64>) {
-        let Some(moment) = moment else { return };
-        self.settle_up_to(moment);
-        self.snapshot_seq = moment;
-        self.snapshot.clone_from(&self.wallet);
+        self.settle_up_to(moment.seq);
+        self.snapshot_number = moment.number;
+        self.snapshot = Some(Snapshot { number: moment.number, wallet: self.wallet.clone() });
     }
 
     fn existing(&mut self) -> &mut Wallet {
@@ -402,7 +410,7 @@ impl WalletMachine {
         self.open = OpenReservations::default();
         self.wallet = None;
         self.snapshot = None;
-        self.snapshot_seq = 0;
+        self.snapshot_number = 0;
         self.settled_seq = head;
         self.rebuilt_seq = head;
 
@@ -449,7 +457,10 @@ impl WalletMachine {
     fn handle_rebuilding(&mut self, message: WalletMessage, turn: &mut Turn<'_>) {
         match message {
             WalletMessage::Rebuilt { restart, wallet, as_of_seq } if restart == self.restarts => {
-                assert_eq!(as_of_seq, self.rebuilt_seq, "the journal was asked for the state as of the restart");
+                assert_eq!(
+                    as_of_seq, self.rebuilt_seq,
+                    "the journal was asked for the state as of the restart"
+                );
                 turn.core.inject_fault("rebuilt", self.id);
                 self.wallet = wallet;
                 self.mode = Mode::Ready;
@@ -488,7 +499,9 @@ impl WalletMachine {
 
     fn turn_away(message: WalletMessage, status: Status, turn: &mut Turn<'_>) {
         match message {
-            WalletMessage::Begin(in_flight) | WalletMessage::Continue(in_flight) | WalletMessage::Create(in_flight) => {
+            WalletMessage::Begin(in_flight)
+            | WalletMessage::Continue(in_flight)
+            | WalletMessage::Create(in_flight) => {
                 in_flight.refuse_for_now(status, turn.post);
             }
             // Dropped, these answer for themselves.

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How far the wall clock may lie behind the newest entry before a start is refused.
-pub const BEHIND_MAX: Duration = Duration::from_secs(2 * 60);
+pub const BEHIND_MAX: Duration = Duration::from_mins(2);
 
 /// How far the wall clock may lie ahead of the newest entry before a start is refused.
-pub const AHEAD_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+pub const AHEAD_MAX: Duration = Duration::from_hours(366 * 24);
 
 /// Where the time comes from: the machine in the server, the seed in a simulation.
 pub trait Clock: Send + Sync + std::fmt::Debug {

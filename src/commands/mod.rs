@@ -110,7 +110,9 @@ fn outcome_rows(outcome: &Outcome) -> Vec<(&'static str, String)> {
             rows.push(("required", required.to_string()));
         }
         RefusalDetail::LimitExceeded { limit } => rows.push(("limit", limit.to_string())),
-        RefusalDetail::AlreadyRefused { first_status } => rows.push(("first status", first_status.to_string())),
+        RefusalDetail::AlreadyRefused { first_status } => {
+            rows.push(("first status", first_status.to_string()))
+        }
     }
     if outcome.seq > 0 {
         rows.push(("replayed", if outcome.replayed { "yes" } else { "no" }.to_owned()));

@@ -26,10 +26,9 @@ pub async fn run(arguments: TransferArguments) -> anyhow::Result<ExitCode> {
         metadata: arguments.metadata.into_bytes().into(),
     };
     let id = transfer.id;
-    let created = client
-        .create_transfers_with_balances(&[transfer])
-        .await
-        .with_context(|| format!("transfer {id}: to learn what became of it, send it again with --id {id}"))?;
+    let created = client.create_transfers_with_balances(&[transfer]).await.with_context(|| {
+        format!("transfer {id}: to learn what became of it, send it again with --id {id}")
+    })?;
     let outcome = created.outcomes.first().context("the server gave no outcome")?;
     let positions = created.positions.first().map(Vec::as_slice).unwrap_or_default();
     if flags.json {

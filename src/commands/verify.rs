@@ -69,6 +69,10 @@ pub fn run(directory: &Path, json: bool) -> anyhow::Result<ExitCode> {
         ]);
     }
     align_right(&mut table, 1..4);
-    print(&format!("{table}\nverified {} in {:.2} s: no fault", directory.display(), recovery.elapsed.as_secs_f64()))?;
+    print(&format!(
+        "{table}\nverified {} in {:.2} s: no fault",
+        directory.display(),
+        recovery.elapsed.as_secs_f64()
+    ))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,8 +1,6 @@
 //! `bursar wallet`.
 
-use super::{
-    available, connect, exit_code, facts, outcome_json, outcome_rows, print, print_json, time,
-};
+use super::{available, connect, exit_code, facts, outcome_json, outcome_rows, print, print_json, time};
 use crate::command_line::{ClientFlags, WalletCommand};
 use anyhow::{Context, bail};
 use client::WalletView;
@@ -37,7 +35,10 @@ pub async fn run(command: WalletCommand) -> anyhow::Result<ExitCode> {
                 owner: parse_owner(&owner),
                 asset: AssetId(asset),
                 code,
-                flags: flags.iter().filter(|(set, _)| *set).fold(WalletFlags::default(), |all, (_, flag)| all.with(*flag)),
+                flags: flags
+                    .iter()
+                    .filter(|(set, _)| *set)
+                    .fold(WalletFlags::default(), |all, (_, flag)| all.with(*flag)),
                 overdraft_limit: parse_overdraft_limit(&overdraft_limit)?,
                 balance_max,
                 metadata: metadata.into_bytes().into(),
@@ -68,7 +69,8 @@ async fn show(ids: &[WalletId], flags: &ClientFlags) -> anyhow::Result<ExitCode>
     let views = client.lookup_wallets(ids).await?;
     let missing = views.iter().any(Option::is_none);
     if flags.json {
-        let wallets: Vec<Value> = views.iter().map(|view| view.as_ref().map_or(Value::Null, view_json)).collect();
+        let wallets: Vec<Value> =
+            views.iter().map(|view| view.as_ref().map_or(Value::Null, view_json)).collect();
         print_json(&Value::Array(wallets))?;
     } else {
         for (index, (id, view)) in ids.iter().zip(&views).enumerate() {
@@ -77,7 +79,9 @@ async fn show(ids: &[WalletId], flags: &ClientFlags) -> anyhow::Result<ExitCode>
             }
             match view {
                 Some(view) => print(&facts(&view_rows(view)).to_string())?,
-                None => print(&facts(&[("wallet", id.to_string()), ("status", "not found".to_owned())]).to_string())?,
+                None => print(
+                    &facts(&[("wallet", id.to_string()), ("status", "not found".to_owned())]).to_string(),
+                )?,
             }
         }
     }
@@ -94,7 +98,10 @@ fn view_rows(view: &WalletView) -> Vec<(&'static str, String)> {
         ("code", terms.code.to_string()),
         ("flags", if flags.is_empty() { "none".to_owned() } else { flags.join(", ") }),
         ("overdraft limit", overdraft_text(terms.overdraft_limit)),
-        ("balance max", if terms.balance_max == 0 { "none".to_owned() } else { terms.balance_max.to_string() }),
+        (
+            "balance max",
+            if terms.balance_max == 0 { "none".to_owned() } else { terms.balance_max.to_string() },
+        ),
         ("balance", position.balance().to_string()),
         ("available", available(view.available)),
         ("debits posted", position.debits_posted.to_string()),
