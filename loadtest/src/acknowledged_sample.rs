@@ -1,0 +1,70 @@
+//! What acknowledged transfers were acknowledged with, for as many of them as memory is to be spent on: all up
+//! to a number, then every second, every fourth and so on, evenly spread over the whole run.
+
+/// An acknowledgement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Acknowledgement {
+    /// The number of the transfer in the run.
+    pub(crate) number: u64,
+    /// The journal entry that the server named.
+    pub(crate) seq: u64,
+    /// The time that the server named, in nanoseconds since 1970.
+    pub(crate) timestamp_ns: u64,
+}
+
+/// An evenly spread sample.
+#[derive(Clone, Debug)]
+pub(crate) struct AcknowledgedSample {
+    kept: Vec<Acknowledgement>,
+    count_max: usize,
+    /// Numbers divisible by it are kept.
+    stride: u64,
+}
+
+impl AcknowledgedSample {
+    /// At most so many are kept.
+    pub(crate) fn new(count_max: usize) -> Self {
+        assert!(count_max >= 2, "a sample thins itself by half");
+        Self { kept: Vec::new(), count_max, stride: 1 }
+    }
+
+    pub(crate) fn add(&mut self, acknowledgement: Acknowledgement) {
+        if !acknowledgement.number.is_multiple_of(self.stride) {
+            return;
+        }
+        self.kept.push(acknowledgement);
+        while self.kept.len() > self.count_max {
+            self.stride *= 2;
+            let stride = self.stride;
+            self.kept.retain(|kept| kept.number.is_multiple_of(stride));
+        }
+    }
+
+    pub(crate) fn kept(&self) -> &[Acknowledgement] {
+        &self.kept
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers_kept(count: u64, count_max: usize) -> Vec<u64> {
+        let mut sample = AcknowledgedSample::new(count_max);
+        for number in 0..count {
+            sample.add(Acknowledgement { number, seq: number + 1, timestamp_ns: number });
+        }
+        sample.kept().iter().map(|kept| kept.number).collect()
+    }
+
+    #[test]
+    fn everything_is_kept_up_to_the_maximum_and_an_even_spread_beyond_it() {
+        assert_eq!(numbers_kept(4, 4), [0, 1, 2, 3]);
+        assert_eq!(numbers_kept(5, 4), [0, 2, 4]);
+        assert_eq!(numbers_kept(8, 4), [0, 2, 4, 6]);
+        assert_eq!(numbers_kept(9, 4), [0, 4, 8]);
+        let many = numbers_kept(1_000_000, 1_000);
+        assert!((500..=1_000).contains(&many.len()), "{}", many.len());
+        assert!(many.windows(2).all(|pair| pair[1] - pair[0] == 1_024), "{many:?}");
+    }
+}

@@ -1,0 +1,57 @@
+//! What the harness asks of a ledger. The seam at which tests put a ledger in memory, honest or lying.
+
+use client::ledger::{NewWallet, Outcome, Transfer, TransferId, WalletId};
+use client::{BalanceView, Client, ClientError, NewAsset, TransferView, TrialBalance};
+use std::future::Future;
+
+pub(crate) type Answers<Answer> = Result<Vec<Answer>, ClientError>;
+
+/// The calls, as the client offers them.
+pub(crate) trait LedgerCalls: Send + Sync + 'static {
+    /// Creates assets; one outcome each, in order.
+    fn create_assets(&self, assets: &[NewAsset]) -> impl Future<Output = Answers<Outcome>> + Send;
+
+    /// Opens wallets; one outcome each, in order.
+    fn create_wallets(&self, wallets: &[NewWallet]) -> impl Future<Output = Answers<Outcome>> + Send;
+
+    /// Makes transfers; one outcome each, in order.
+    fn create_transfers(&self, transfers: &[Transfer]) -> impl Future<Output = Answers<Outcome>> + Send;
+
+    /// Reads transfers and their outcomes; `None` where the id is not used up.
+    fn lookup_transfers(
+        &self,
+        ids: &[TransferId],
+    ) -> impl Future<Output = Answers<Option<TransferView>>> + Send;
+
+    /// Reads what wallets hold now; `None` where there is no such wallet.
+    fn balances(&self, ids: &[WalletId]) -> impl Future<Output = Answers<Option<BalanceView>>> + Send;
+
+    /// Sums up all wallets per asset.
+    fn trial_balance(&self) -> impl Future<Output = Result<TrialBalance, ClientError>> + Send;
+}
+
+impl LedgerCalls for Client {
+    async fn create_assets(&self, assets: &[NewAsset]) -> Answers<Outcome> {
+        self.create_assets(assets).await
+    }
+
+    async fn create_wallets(&self, wallets: &[NewWallet]) -> Answers<Outcome> {
+        self.create_wallets(wallets).await
+    }
+
+    async fn create_transfers(&self, transfers: &[Transfer]) -> Answers<Outcome> {
+        self.create_transfers(transfers).await
+    }
+
+    async fn lookup_transfers(&self, ids: &[TransferId]) -> Answers<Option<TransferView>> {
+        self.lookup_transfers(ids).await
+    }
+
+    async fn balances(&self, ids: &[WalletId]) -> Answers<Option<BalanceView>> {
+        self.balances(ids).await
+    }
+
+    async fn trial_balance(&self) -> Result<TrialBalance, ClientError> {
+        self.trial_balance().await
+    }
+}

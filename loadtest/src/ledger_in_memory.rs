@@ -1,0 +1,206 @@
+//! A ledger for tests: the rules of `ledger` over maps, and lies that can be planted in it.
+
+use crate::ledger_calls::{Answers, LedgerCalls};
+use crate::request_channel::RequestChannel;
+use client::ledger::decide::{decide_credit, decide_debit};
+use client::ledger::fold::AssetTotals;
+use client::ledger::{
+    Asset, Decision, NewWallet, OpenReservations, Outcome, Refusal, RefusalDetail, Status, Transfer,
+    TransferId, Wallet, WalletId,
+};
+use client::{AssetTrialBalance, BalanceView, ClientError, NewAsset, TransferView, TrialBalance};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard};
+
+/// What a broken server might have done.
+#[derive(Clone, Debug)]
+pub(crate) enum Lie {
+    /// A transfer's record is lost, its effect is not.
+    Forget(TransferId),
+    /// A transfer and its effect are lost.
+    Undo(TransferId),
+    /// A transfer that nobody asked for.
+    Do(Transfer),
+    /// A transfer's effect happens a second time.
+    Double(TransferId),
+    /// A transfer is on record as another entry.
+    Renumber(TransferId),
+    /// A transfer is on record with another amount.
+    ChangeAmount(TransferId),
+    /// Money from nowhere.
+    Credit(WalletId),
+    /// A wallet is gone.
+    Lose(WalletId),
+}
+
+/// The ledger.
+#[derive(Debug, Default)]
+pub(crate) struct LedgerInMemory {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    assets: BTreeMap<u32, Asset>,
+    wallets: HashMap<WalletId, Wallet>,
+    transfers: HashMap<TransferId, TransferView>,
+    seq: u64,
+}
+
+impl LedgerInMemory {
+    pub(crate) fn lie(&self, lie: Lie) {
+        let mut state = self.lock();
+        match lie {
+            Lie::Forget(id) => {
+                state.transfers.remove(&id);
+            }
+            Lie::Undo(id) => {
+                let view = state.transfers.remove(&id).expect("it was done");
+                state.wallet(view.transfer.debit_wallet).position.debits_posted -= view.transfer.amount;
+                state.wallet(view.transfer.credit_wallet).position.credits_posted -= view.transfer.amount;
+            }
+            Lie::Do(transfer) => {
+                state.transfer(&transfer);
+            }
+            Lie::Double(id) => {
+                let transfer = state.transfers[&id].transfer.clone();
+                state.wallet(transfer.debit_wallet).debit(transfer.amount, 0);
+                state.wallet(transfer.credit_wallet).credit(transfer.amount, 0);
+            }
+            Lie::Renumber(id) => state.view(id).outcome.seq += 1,
+            Lie::ChangeAmount(id) => state.view(id).transfer.amount += 1,
+            Lie::Credit(id) => state.wallet(id).credit(1, 0),
+            Lie::Lose(id) => {
+                state.wallets.remove(&id);
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no test panics while it holds the ledger")
+    }
+}
+
+impl State {
+    fn wallet(&mut self, id: WalletId) -> &mut Wallet {
+        self.wallets.get_mut(&id).expect("the wallet is there")
+    }
+
+    fn view(&mut self, id: TransferId) -> &mut TransferView {
+        self.transfers.get_mut(&id).expect("the transfer is there")
+    }
+
+    fn entry(&mut self, status: Status) -> Outcome {
+        self.seq += 1;
+        let (seq, timestamp_ns) = (self.seq, self.seq * 1_000);
+        Outcome { status, replayed: false, seq, timestamp_ns, detail: RefusalDetail::None }
+    }
+
+    fn transfer(&mut self, transfer: &Transfer) -> Outcome {
+        if let Err(refusal) = transfer.check_shape() {
+            return Outcome::refused(refusal);
+        }
+        if let Some(view) = self.transfers.get(&transfer.id) {
+            let first_status = view.outcome.status;
+            let mut again = Outcome { replayed: true, ..view.outcome };
+            again.status = view.transfer.compare(transfer);
+            if again.status == Status::Exists && !first_status.is_success() {
+                again.status = Status::IdAlreadyRefused;
+                again.detail = RefusalDetail::AlreadyRefused { first_status };
+            }
+            return again;
+        }
+        let none_open = OpenReservations::default();
+        let decisions = [
+            decide_debit(self.wallets.get(&transfer.debit_wallet), none_open, transfer),
+            decide_credit(self.wallets.get(&transfer.credit_wallet), none_open, transfer),
+        ];
+        let refusal = decisions.into_iter().find_map(|decision| match decision {
+            Decision::Refuse(refusal) => Some(refusal),
+            Decision::Accept | Decision::Wait => None,
+        });
+        let mut outcome = self.entry(Status::Created);
+        if let Some(Refusal { status, detail }) = refusal {
+            (outcome.status, outcome.detail) = (status, detail);
+        } else {
+            self.wallet(transfer.debit_wallet).debit(transfer.amount, outcome.seq);
+            self.wallet(transfer.credit_wallet).credit(transfer.amount, outcome.seq);
+        }
+        self.transfers.insert(transfer.id, TransferView { transfer: transfer.clone(), outcome });
+        outcome
+    }
+
+    fn balance(&self, id: WalletId) -> Option<BalanceView> {
+        let wallet = self.wallets.get(&id)?;
+        let position = wallet.position;
+        let (balance, available) = (position.balance(), wallet.available());
+        Some(BalanceView { balance, available, position, as_of_seq: self.seq })
+    }
+}
+
+impl LedgerCalls for LedgerInMemory {
+    async fn create_assets(&self, assets: &[NewAsset]) -> Answers<Outcome> {
+        let mut state = self.lock();
+        let create = |asset: &NewAsset| {
+            let asset = asset.to_asset().expect("the shape is right");
+            let known = state.assets.insert(asset.id.0, asset).is_some();
+            state.entry(if known { Status::Exists } else { Status::Created })
+        };
+        Ok(assets.iter().map(create).collect())
+    }
+
+    async fn create_wallets(&self, wallets: &[NewWallet]) -> Answers<Outcome> {
+        let mut state = self.lock();
+        let create = |terms: &NewWallet| {
+            if state.wallets.contains_key(&terms.id) {
+                return state.entry(Status::Exists);
+            }
+            let outcome = state.entry(Status::Created);
+            state.wallets.insert(terms.id, Wallet::create(terms.clone(), outcome.seq, outcome.timestamp_ns));
+            outcome
+        };
+        Ok(wallets.iter().map(create).collect())
+    }
+
+    async fn create_transfers(&self, transfers: &[Transfer]) -> Answers<Outcome> {
+        let mut state = self.lock();
+        Ok(transfers.iter().map(|transfer| state.transfer(transfer)).collect())
+    }
+
+    async fn lookup_transfers(&self, ids: &[TransferId]) -> Answers<Option<TransferView>> {
+        let state = self.lock();
+        Ok(ids.iter().map(|id| state.transfers.get(id).cloned()).collect())
+    }
+
+    async fn balances(&self, ids: &[WalletId]) -> Answers<Option<BalanceView>> {
+        let state = self.lock();
+        Ok(ids.iter().map(|&id| state.balance(id)).collect())
+    }
+
+    async fn trial_balance(&self) -> Result<TrialBalance, ClientError> {
+        let state = self.lock();
+        let assets = state.assets.values().map(|asset| {
+            let mut totals = AssetTotals::default();
+            state
+                .wallets
+                .values()
+                .filter(|wallet| wallet.terms.asset == asset.id)
+                .for_each(|wallet| totals.add(wallet));
+            AssetTrialBalance { asset: asset.clone(), totals }
+        });
+        Ok(TrialBalance { as_of_seq: state.seq, assets: assets.collect() })
+    }
+}
+
+impl RequestChannel for LedgerInMemory {
+    async fn create_transfers(&self, transfers: &[Transfer]) -> Answers<Outcome> {
+        // Lets the other slots run, as a reply over a socket would.
+        tokio::task::yield_now().await;
+        LedgerCalls::create_transfers(self, transfers).await
+    }
+
+    async fn balances(&self, ids: &[WalletId]) -> Answers<Option<BalanceView>> {
+        tokio::task::yield_now().await;
+        LedgerCalls::balances(self, ids).await
+    }
+}

@@ -1,0 +1,92 @@
+//! Who takes part in a run: one asset, one system wallet and N wallets, all derived from the seed, so that the
+//! next run with the same seed finds them again. Wallet number 0 is the system wallet, 1 to N are the others.
+
+use client::NewAsset;
+use client::ledger::{AssetId, NewWallet, OverdraftLimit, Owner, WalletFlags, WalletId};
+
+/// The wallets of one seed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Population {
+    prefix: u64,
+    wallets: u32,
+}
+
+/// The number of the wallet that all money comes from.
+pub(crate) const SYSTEM_WALLET: u32 = 0;
+
+impl Population {
+    /// The first `wallets` wallets of this seed. More wallets of the same seed include these.
+    pub(crate) fn new(seed: u64, wallets: u32) -> Self {
+        Self { prefix: mix(seed), wallets }
+    }
+
+    /// How many wallets there are, the system wallet not counted.
+    pub(crate) fn wallets(self) -> u32 {
+        self.wallets
+    }
+
+    /// How many wallets there are with the system wallet.
+    pub(crate) fn everyone(self) -> usize {
+        self.wallets as usize + 1
+    }
+
+    /// The asset that all of them are in; never 0, which no asset may have.
+    pub(crate) fn asset_id(self) -> AssetId {
+        AssetId((self.prefix >> 32) as u32 | 1)
+    }
+
+    /// The same, to be created.
+    pub(crate) fn asset(self) -> NewAsset {
+        let id = self.asset_id();
+        NewAsset { id, code: format!("LOAD-{:08X}", id.0), scale: 2 }
+    }
+
+    /// The wallet with this number.
+    pub(crate) fn wallet_id(self, number: u32) -> WalletId {
+        // One more than the number: an id of zero is refused, whatever the prefix.
+        WalletId(u128::from(self.prefix) << 64 | u128::from(number) + 1)
+    }
+
+    /// The same, to be created.
+    pub(crate) fn wallet(self, number: u32) -> NewWallet {
+        let flags = if number == SYSTEM_WALLET { WalletFlags::SYSTEM } else { WalletFlags::default() };
+        NewWallet {
+            id: self.wallet_id(number),
+            owner: Owner::Number(0),
+            asset: self.asset_id(),
+            code: 0,
+            flags,
+            overdraft_limit: OverdraftLimit::Limited(0),
+            balance_max: 0,
+            metadata: Box::default(),
+        }
+    }
+}
+
+/// Spreads a number over all 64 bits (the finalizer of `SplitMix64`): neighbouring seeds share nothing.
+pub(crate) fn mix(number: u64) -> u64 {
+    let mut mixed = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_follows_from_the_seed_and_has_a_shape_that_the_ledger_takes() {
+        let (population, again, other) =
+            (Population::new(1, 3), Population::new(1, 5), Population::new(2, 3));
+        for number in 0..=3 {
+            assert_eq!(population.wallet(number), again.wallet(number));
+            assert_ne!(population.wallet_id(number), other.wallet_id(number));
+            population.wallet(number).check_shape().expect("the shape is right");
+        }
+        population.asset().to_asset().expect("the shape is right");
+        assert_ne!(population.asset_id(), other.asset_id());
+        assert!(population.wallet(SYSTEM_WALLET).flags.contains(WalletFlags::SYSTEM));
+        assert!(!population.wallet(1).flags.contains(WalletFlags::SYSTEM));
+    }
+}

@@ -1,0 +1,113 @@
+//! The report as a table on the terminal.
+
+use crate::figures::{grouped, microseconds, rounded};
+use crate::measurements::Percentiles;
+use crate::report::Report;
+use crate::verification::Verification;
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{CellAlignment, Table};
+use std::fmt::Display;
+
+/// The figures of a run, a row each.
+pub(crate) fn render(report: &Report) -> String {
+    let mut table = table(&["", "figure"]);
+    let mut row = |name: &str, figure: String| {
+        table.add_row([name, &figure]);
+    };
+    row("transfers acknowledged", grouped(report.transfers_acknowledged));
+    row("transfers per second", rounded(report.transfers_per_second));
+    row("requests per second", rounded(report.requests_per_second));
+    row("elapsed", format!("{:.2} s ({})", report.elapsed_s, report.ended));
+    if let Some(seconds) = report.harness_processor_s {
+        row("processor time of the harness", format!("{seconds:.2} s"));
+    }
+    row("refused", by_name(report.refused.iter()));
+    row("errors", by_name(report.errors.iter()));
+    if report.transfers_unknown > 0 {
+        row("transfers of unknown outcome", grouped(report.transfers_unknown));
+    }
+    if let Some(open_loop) = &report.open_loop {
+        let (due, not_begun) = (grouped(open_loop.requests_due), grouped(open_loop.requests_not_begun));
+        row("requests due", format!("{due}, of which never begun {not_begun}"));
+    }
+    let mut latency = crate::report_table::table(&["", "p50", "p90", "p99", "p99.9", "max"]);
+    let mut row = |name: &str, percentiles: &Percentiles| {
+        let Percentiles { p50, p90, p99, p999, max } = *percentiles;
+        let mut cells = vec![name.to_owned()];
+        cells.extend([p50, p90, p99, p999, max].map(microseconds));
+        latency.add_row(cells);
+    };
+    row("latency of transfer requests", &report.latency_us);
+    if let Some(reads) = &report.read_latency_us {
+        row("latency of reads", reads);
+    }
+    if let Some(open_loop) = &report.open_loop {
+        row("sent later than due by", &open_loop.sent_behind_us);
+    }
+    format!("{table}\n{latency}\n{}", verdict(report.verification.as_ref()))
+}
+
+/// What the verification found, in words.
+pub(crate) fn verdict(verification: Option<&Verification>) -> String {
+    let Some(found) = verification else { return "not verified".to_owned() };
+    let mut text = format!(
+        "{}: {} wallets, {} assets, {} of {} acknowledged transfers looked up",
+        if found.passed() { "verified" } else { "NOT AS ACKNOWLEDGED" },
+        grouped(found.wallets_checked),
+        grouped(found.assets_checked),
+        grouped(found.acknowledged_looked_up),
+        grouped(found.acknowledged),
+    );
+    let unknown = found.unknown_found_done + found.unknown_found_not_done;
+    if unknown > 0 {
+        let (unknown, done) = (grouped(unknown), grouped(found.unknown_found_done));
+        text.push_str(&format!(", {done} of {unknown} unknown ones found done"));
+    }
+    if !found.passed() {
+        text.push_str(&format!("\n{} differences, the first of them:", grouped(found.differences)));
+        for difference in &found.first_differences {
+            text.push_str("\n  ");
+            text.push_str(difference);
+        }
+    }
+    text
+}
+
+/// A table whose columns but the first are numbers.
+pub(crate) fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(UTF8_FULL_CONDENSED).set_header(header);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+fn by_name<'a, Name: Display + 'a>(counts: impl Iterator<Item = (Name, &'a u64)>) -> String {
+    let counts: Vec<String> = counts.map(|(name, &count)| format!("{name}: {}", grouped(count))).collect();
+    if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report;
+
+    #[test]
+    fn the_table_shows_the_figures_and_the_verdict() {
+        let text = render(&report::tests::sample());
+        for part in ["899,990", "89,999", "insufficient_funds: 10", "1.20 ms", "verified: 0 wallets"] {
+            assert!(text.contains(part), "{part} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn differences_are_named() {
+        let mut found = Verification::default();
+        found.differ("wallet 7 holds 1, expected 2".to_owned());
+        let text = verdict(Some(&found));
+        assert!(text.starts_with("NOT AS ACKNOWLEDGED"), "{text}");
+        assert!(text.ends_with("wallet 7 holds 1, expected 2"), "{text}");
+        assert_eq!(verdict(None), "not verified");
+    }
+}
