@@ -170,7 +170,7 @@ async fn the_same_id_with_other_fields_is_told_the_first_field_that_differs() {
     type Change = fn(&mut Transfer);
     let changes: [(Status, Change); 8] = [
         (Status::ExistsWithDifferentDebitWallet, |again| again.debit_wallet = WalletId(NOBODY)),
-        (Status::ExistsWithDifferentCreditWallet, |again| again.credit_wallet = WalletId(NOBODY)),
+        (Status::ExistsWithDifferentCreditWallet, |again| again.credit_wallet = WalletId(NOBODY + 1)),
         (Status::ExistsWithDifferentAsset, |again| again.asset = EUR),
         (Status::ExistsWithDifferentAmount, |again| again.amount += 1),
         (Status::ExistsWithDifferentGroupId, |again| again.group_id = 0),
