@@ -8,7 +8,7 @@ use crate::core::Core;
 use crate::outbox::Post;
 use crate::request::{Request, RequestItem};
 use crate::shard_machine::ShardMessage;
-use crate::ticket::NotOpen;
+use crate::ticket::{NotOpen, Verdict};
 use ledger::{Outcome, Refusal, RefusalDetail, Status, Transfer, WalletId};
 use persistence::{Committed, entry_codec};
 use std::cell::RefCell;
@@ -97,7 +97,7 @@ impl InFlight {
     pub(crate) fn commit_transfer(mut self, now_ns: u64) -> Result<CommittedTransfer, Self> {
         let transfer = self.transfer();
         let wallets = [transfer.debit_wallet, transfer.credit_wallet];
-        let committed = self.journal(now_ns, &wallets, |payload| {
+        let committed = self.journal(Verdict::Done, now_ns, &wallets, |payload| {
             entry_codec::encode_transferred(transfer, payload);
         });
         match committed {
@@ -114,8 +114,9 @@ impl InFlight {
     pub(crate) fn commit_wallet(mut self, now_ns: u64) -> Option<Committed> {
         let item = self.item();
         let terms = item.request.new_wallet(item.index);
-        let committed =
-            self.journal(now_ns, &[terms.id], |payload| entry_codec::encode_wallet_created(terms, payload));
+        let committed = self.journal(Verdict::Done, now_ns, &[terms.id], |payload| {
+            entry_codec::encode_wallet_created(terms, payload)
+        });
         let committed = committed.ok()?;
         let item = self.item.take().expect("it has just been committed");
         item.request.finish(item.index, &outcome(Status::Created, committed, RefusalDetail::None));
@@ -132,7 +133,7 @@ impl InFlight {
     pub(crate) fn refuse_for_good(mut self, refusal: Refusal, now_ns: u64, post: &mut dyn Post) {
         debug_assert!(refusal.status.is_final(), "{} is not final", refusal.status);
         let transfer = self.transfer();
-        let committed = self.journal(now_ns, &[], |payload| {
+        let committed = self.journal(Verdict::Refused, now_ns, &[], |payload| {
             entry_codec::encode_transfer_refused(transfer, &refusal, payload);
         });
         match committed {
@@ -171,6 +172,7 @@ impl InFlight {
 
     fn journal(
         &self,
+        verdict: Verdict,
         now_ns: u64,
         wallets: &[WalletId],
         encode: impl FnOnce(&mut Vec<u8>),
@@ -180,7 +182,7 @@ impl InFlight {
             encode(payload);
             let item = self.item();
             let mut section = self.core().sequencer.enter();
-            item.ticket().commit(self.attempt, &mut section, now_ns, payload, wallets)
+            item.ticket().commit(self.attempt, verdict, &mut section, now_ns, payload, wallets)
         })
     }
 

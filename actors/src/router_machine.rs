@@ -8,6 +8,7 @@ use crate::core::{Core, KnownAsset};
 use crate::outbox::Post;
 use crate::request::{Operations, Request, RequestItem, TransferView};
 use crate::shard_machine::ShardMessage;
+use crate::ticket::Verdict;
 use ledger::{Asset, Entry, Outcome, RefusalDetail, Status, WalletId};
 use persistence::{PersistenceError, entry_codec, read_entries};
 use std::collections::btree_map;
@@ -217,7 +218,8 @@ fn create_asset(core: &Core, request: &Arc<Request>, index: u32, asset: &Asset) 
             entry_codec::encode_asset_created(asset, &mut payload);
             let now_ns = core.sequencer.now_ns();
             let ticket = request.ticket(index);
-            let committed = ticket.commit(0, &mut core.sequencer.enter(), now_ns, &payload, &[]);
+            let committed =
+                ticket.commit(0, Verdict::Done, &mut core.sequencer.enter(), now_ns, &payload, &[]);
             let committed = committed.expect("nobody else knows of this ticket");
             let (created_seq, created_at_ns) = (committed.seq, committed.timestamp_ns);
             vacant.insert(KnownAsset { asset: asset.clone(), created_seq, created_at_ns });

@@ -18,18 +18,28 @@ const SEQ_MASK: u64 = (1 << PHASE_SHIFT) - 1;
 const OPEN: u64 = 0;
 const COMMITTED: u64 = 1;
 const CLOSED: u64 = 2;
+const REFUSED: u64 = 3;
+
+/// What the entry says that resolves a ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The operation is done: what was reserved for it is taken.
+    Done,
+    /// The operation is refused for good: what was reserved for it is not needed any more.
+    Refused,
+}
 
 /// The fate of one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// Not known yet.
     Open,
-    /// The entry stands in the journal.
+    /// It is done: the entry stands in the journal.
     Committed {
         /// Its sequence number.
         seq: u64,
     },
-    /// Nothing was and nothing will be journaled by this attempt.
+    /// Nothing was and nothing will be moved by this attempt: it was cancelled, or refused for good.
     Cancelled,
 }
 
@@ -62,10 +72,11 @@ impl Ticket {
         attempt_of(self.word.load(Ordering::Acquire))
     }
 
-    /// Appends the entry and commits the ticket with it, if `attempt` is still open.
+    /// Appends the entry and resolves the ticket with it, if `attempt` is still open.
     pub(crate) fn commit(
         &self,
         attempt: u8,
+        verdict: Verdict,
         section: &mut CriticalSection<'_>,
         now_ns: u64,
         payload: &[u8],
@@ -76,7 +87,11 @@ impl Ticket {
         // commit up to H. The section is ours, so the number to come is known.
         let seq = section.head_seq() + 1;
         assert!(seq <= SEQ_MASK, "sequence numbers fit 54 bits for as long as there are disks");
-        self.word.store(word(attempt, COMMITTED, seq), Ordering::Release);
+        let phase = match verdict {
+            Verdict::Done => COMMITTED,
+            Verdict::Refused => REFUSED,
+        };
+        self.word.store(word(attempt, phase, seq), Ordering::Release);
         let committed = section.append(now_ns, payload, wallets);
         assert_eq!(committed.seq, seq, "the section gives numbers out one after another");
         Ok(committed)
@@ -132,22 +147,29 @@ mod tests {
 
         let committed = Ticket::default();
         assert_eq!(committed.fate(0), Fate::Open);
-        assert_eq!(committed.commit(0, &mut section, 1, b"entry", &[]).unwrap().seq, 1);
+        assert_eq!(committed.commit(0, Verdict::Done, &mut section, 1, b"entry", &[]).unwrap().seq, 1);
         assert_eq!(committed.fate(0), Fate::Committed { seq: 1 });
-        assert_eq!(committed.commit(0, &mut section, 1, b"entry", &[]), Err(NotOpen));
+        assert_eq!(committed.commit(0, Verdict::Done, &mut section, 1, b"entry", &[]), Err(NotOpen));
         assert_eq!(committed.cancel_to_retry(0, &mut section), Err(NotOpen));
         assert_eq!(committed.close(&mut section), Err(NotOpen));
 
         let retried = Ticket::default();
         assert_eq!(retried.cancel_to_retry(0, &mut section), Ok(1));
         assert_eq!((retried.fate(0), retried.fate(1)), (Fate::Cancelled, Fate::Open));
-        assert_eq!(retried.commit(0, &mut section, 1, b"entry", &[]), Err(NotOpen));
-        assert_eq!(retried.commit(1, &mut section, 1, b"entry", &[]).unwrap().seq, 2);
+        assert_eq!(retried.commit(0, Verdict::Done, &mut section, 1, b"entry", &[]), Err(NotOpen));
+        assert_eq!(retried.commit(1, Verdict::Done, &mut section, 1, b"entry", &[]).unwrap().seq, 2);
 
         let closed = Ticket::default();
         assert_eq!(closed.close(&mut section), Ok(()));
         assert_eq!(closed.fate(0), Fate::Cancelled);
-        assert_eq!(closed.commit(0, &mut section, 1, b"entry", &[]), Err(NotOpen));
-        assert_eq!(section.head_seq(), 2);
+        assert_eq!(closed.commit(0, Verdict::Done, &mut section, 1, b"entry", &[]), Err(NotOpen));
+
+        // Refused for good: journaled, and yet nothing of what was reserved for it is taken.
+        let refused = Ticket::default();
+        assert_eq!(refused.commit(0, Verdict::Refused, &mut section, 1, b"entry", &[]).unwrap().seq, 3);
+        assert_eq!(refused.fate(0), Fate::Cancelled);
+        assert_eq!(refused.commit(0, Verdict::Done, &mut section, 1, b"entry", &[]), Err(NotOpen));
+        assert_eq!(refused.close(&mut section), Err(NotOpen));
+        assert_eq!(section.head_seq(), 3);
     }
 }
