@@ -120,7 +120,7 @@ pub struct ServerFlags {
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     accept_clock: bool,
-    /// What is logged, as in `RUST_LOG`: `warn`, `info,bursar=debug` [default: `info,actix_server=warn`]
+    /// What is logged, as in `RUST_LOG`: `warn`, `info,bursar=debug` [default: `info,actix_server=warn,sled=error`]
     #[arg(long, value_name = "FILTER")]
     #[serde(skip_serializing_if = "Option::is_none")]
     log: Option<String>,

@@ -93,7 +93,7 @@ impl Default for Config {
             drain_timeout: Duration::from_secs(10),
             free_bytes_min: 1 << 30,
             accept_clock: false,
-            log: "info,actix_server=warn".to_owned(),
+            log: "info,actix_server=warn,sled=error".to_owned(),
             log_format: LogFormat::Text,
         }
     }
@@ -107,7 +107,7 @@ pub enum ConfigError {
     NoFile(PathBuf),
     /// A value that cannot be read, or a name that is not known.
     #[error("{}", readable(.0))]
-    Figment(#[from] Box<figment::Error>),
+    Unreadable(Box<figment::Error>),
     /// A value that makes no sense.
     #[error("{key} = {value} (from {origin}): {reason}")]
     Value {
@@ -129,7 +129,10 @@ fn readable(error: &figment::Error) -> String {
         let origin = fault.metadata.as_ref().map(origin_of);
         let key = if key.is_empty() { String::new() } else { format!("{key}: ") };
         let origin = origin.map_or(String::new(), |origin| format!(" (from {origin})"));
-        format!("{key}{}{origin}", fault.kind)
+        // A parser's message has a picture of the place over several lines; this is one.
+        let kind = fault.kind.to_string();
+        let kind: Vec<&str> = kind.split_whitespace().filter(|word| !["|", "^"].contains(word)).collect();
+        format!("{key}{}{origin}", kind.join(" "))
     });
     lines.collect::<Vec<_>>().join("; ")
 }
@@ -156,15 +159,17 @@ pub fn load(file: Option<&Path>, flags: impl Serialize) -> Result<Effective, Con
         // BURSAR_CONFIG names the file and is no key of it.
         .merge(Env::prefixed("BURSAR_").ignore(&["config"]))
         .merge(Serialized::from(flags, Profile::Default));
-    let config: Config = figment.extract().map_err(Box::new)?;
+    let config: Config = figment.extract().map_err(|error| ConfigError::Unreadable(Box::new(error)))?;
     let origin = |key: &str| figment.find_metadata(key).map_or_else(|| "default".to_owned(), origin_of);
     check(&config, &origin)?;
-    let values = toml::Value::try_from(&config).expect("a configuration is a TOML table");
+    let values = serde_json::to_value(&config).expect("a configuration has names and plain values");
     let origins = values
-        .as_table()
+        .as_object()
         .into_iter()
         .flatten()
-        .map(|(key, value)| (key.clone(), value.to_string(), origin(key)))
+        .map(|(key, value)| {
+            (key.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_owned), origin(key))
+        })
         .collect();
     Ok(Effective { config, origins })
 }
