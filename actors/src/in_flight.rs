@@ -115,7 +115,7 @@ impl InFlight {
         let item = self.item();
         let terms = item.request.new_wallet(item.index);
         let committed = self.journal(Verdict::Done, now_ns, &[terms.id], |payload| {
-            entry_codec::encode_wallet_created(terms, payload)
+            entry_codec::encode_wallet_created(terms, payload);
         });
         let committed = committed.ok()?;
         let item = self.item.take().expect("it has just been committed");

@@ -33,7 +33,7 @@ const START_KILL_EVERY: u32 = 3;
 const START_KILLS_MAX: u32 = 3;
 
 /// How long any one request may take while checking.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Of earlier rounds, how many transfers are looked up again after each kill. At the end it is all of them.
 const EARLIER_LOOKED_UP: usize = 2_000;

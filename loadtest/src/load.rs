@@ -198,7 +198,7 @@ impl Load {
     fn latency(&self, request: &Request, answered: Duration) -> Duration {
         match self.plan.schedule {
             Some(schedule) => schedule.timing(request.number, request.sent, answered).latency,
-            None => answered - request.sent,
+            None => answered.saturating_sub(request.sent),
         }
     }
 
@@ -327,15 +327,18 @@ mod tests {
         let (_, ending) = load.run(vec![Arc::new(channel)]).await;
         assert_eq!(ending, Ending::Complete);
 
-        let state = load.lock();
-        let measurements = &state.measurements;
-        // 143 requests, the last of 6 transfers: of every nine, two with unknown outcome and one refused.
-        assert_eq!(measurements.transfers_sent, 1_000);
-        assert_eq!(measurements.errors, [("connection_lost", 32), ("overloaded", 15)].into());
-        assert_eq!(measurements.requests, 96);
-        assert_eq!(state.testimony.unknown_count(), 32 * 7);
-        assert_eq!(state.testimony.acknowledged, measurements.transfers_acknowledged);
-        let found = verification::verify(&*ledger, &workload, &baseline, &state.testimony).await;
+        let testimony = {
+            let state = load.lock();
+            let measurements = &state.measurements;
+            // 143 requests, the last of 6 transfers: of every nine, two with unknown outcome and one refused.
+            assert_eq!(measurements.transfers_sent, 1_000);
+            assert_eq!(measurements.errors, [("connection_lost", 32), ("overloaded", 15)].into());
+            assert_eq!(measurements.requests, 96);
+            assert_eq!(state.testimony.unknown_count(), 32 * 7);
+            assert_eq!(state.testimony.acknowledged, measurements.transfers_acknowledged);
+            state.testimony.clone()
+        };
+        let found = verification::verify(&*ledger, &workload, &baseline, &testimony).await;
         let found = found.expect("the ledger can be read");
         assert_eq!(found.first_differences, Vec::<String>::new());
         assert_eq!((found.unknown_found_done, found.unknown_found_not_done), (16 * 7, 16 * 7));

@@ -44,7 +44,7 @@ impl Population {
     /// The wallet with this number.
     pub(crate) fn wallet_id(self, number: u32) -> WalletId {
         // One more than the number: an id of zero is refused, whatever the prefix.
-        WalletId(u128::from(self.prefix) << 64 | u128::from(number) + 1)
+        WalletId((u128::from(self.prefix) << 64) | (u128::from(number) + 1))
     }
 
     /// The same, to be created.

@@ -7,6 +7,7 @@ use crate::verification::Verification;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use std::fmt::Display;
+use std::fmt::Write as _;
 
 /// The figures of a run, a row each.
 pub(crate) fn render(report: &Report) -> String {
@@ -61,10 +62,12 @@ pub(crate) fn verdict(verification: Option<&Verification>) -> String {
     let unknown = found.unknown_found_done + found.unknown_found_not_done;
     if unknown > 0 {
         let (unknown, done) = (grouped(unknown), grouped(found.unknown_found_done));
-        text.push_str(&format!(", {done} of {unknown} unknown ones found done"));
+        write!(text, ", {done} of {unknown} unknown ones found done")
+            .expect("a string takes what it is given");
     }
     if !found.passed() {
-        text.push_str(&format!("\n{} differences, the first of them:", grouped(found.differences)));
+        write!(text, "\n{} differences, the first of them:", grouped(found.differences))
+            .expect("a string takes what it is given");
         for difference in &found.first_differences {
             text.push_str("\n  ");
             text.push_str(difference);

@@ -28,7 +28,7 @@ use std::time::{Duration, SystemTime};
 const DURATION_DEFAULT: Duration = Duration::from_secs(10);
 
 /// How long any one request may take. Longer than a server under load takes, so that slow is not unknown.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The windows of the timeline: so many at most, none shorter than this.
 const WINDOWS_MAX: u32 = 1_200;

@@ -13,10 +13,10 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::oneshot;
 
 /// How long a start may take, recovery included.
-const START_MAX: Duration = Duration::from_secs(120);
+const START_MAX: Duration = Duration::from_mins(2);
 
 /// How long a clean stop may take.
-const STOP_MAX: Duration = Duration::from_secs(60);
+const STOP_MAX: Duration = Duration::from_mins(1);
 
 /// What stands before the address in the line that says that the server is ready.
 const READY: &str = "listening on ";

@@ -16,7 +16,7 @@ const REFUSED_MAX: usize = 10_000;
 const CONTRADICTIONS_NAMED_MAX: usize = 20;
 
 /// What was said.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Testimony {
     /// What wallets must hold by it; without the transfers whose outcome is unknown.
     pub(crate) positions: ExpectedPositions,

@@ -228,6 +228,7 @@ impl CriticalSection<'_> {
 }
 
 impl Drop for CriticalSection<'_> {
+    #[expect(clippy::disallowed_methods, reason = "the one broken invariant that no unwinding may outlive")]
     fn drop(&mut self) {
         if std::thread::panicking() && !self.entered_panicking {
             // Half a decision may stand in the section, and there is nobody to say which half.

@@ -111,7 +111,7 @@ fn outcome_rows(outcome: &Outcome) -> Vec<(&'static str, String)> {
         }
         RefusalDetail::LimitExceeded { limit } => rows.push(("limit", limit.to_string())),
         RefusalDetail::AlreadyRefused { first_status } => {
-            rows.push(("first status", first_status.to_string()))
+            rows.push(("first status", first_status.to_string()));
         }
     }
     if outcome.seq > 0 {

@@ -80,7 +80,7 @@ async fn on_a_small_disk_writing_stops_at_the_reserve_and_resumes_when_there_is_
         let transfers: Vec<_> = (0..50).map(|index| transfer(1 + batch * 50 + index, BANK, 2, 1)).collect();
         match connection.create_transfers(&transfers).await {
             Ok(outcomes) => {
-                acknowledged += outcomes.iter().filter(|outcome| outcome.status.is_success()).count()
+                acknowledged += outcomes.iter().filter(|outcome| outcome.status.is_success()).count();
             }
             Err(error) => {
                 assert_eq!(code_of(&error), Some(ErrorCode::DiskFull), "{error}");

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// Nothing that is waited for takes so long, on however busy a machine; only a hang does.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The binary, without any of this process's own settings for it.
 pub(crate) fn bursar() -> Command {

@@ -12,7 +12,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 const WALLETS: u64 = 8;
-const ENOUGH: Duration = Duration::from_secs(60);
+const ENOUGH: Duration = Duration::from_mins(1);
 
 /// Panics at one place, at one wallet, the first so many times that it is due.
 #[derive(Debug)]
@@ -263,7 +263,7 @@ fn a_read_while_the_credit_wallet_refuses_for_good_takes_nothing() {
         for answer in ask_all(engine, requests) {
             match answer {
                 Answer::Outcomes { outcomes, .. } => {
-                    assert_eq!(outcomes[0].status, Status::CreditWalletNotFound)
+                    assert_eq!(outcomes[0].status, Status::CreditWalletNotFound);
                 }
                 Answer::Wallets(views) => {
                     assert_eq!(views[0].as_ref().expect("it exists").wallet.position.balance(), 0);

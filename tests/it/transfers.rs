@@ -151,6 +151,8 @@ async fn an_id_whose_shape_was_wrong_may_be_sent_again_with_the_right_one() {
 
 #[tokio::test]
 async fn the_same_id_with_other_fields_is_told_the_first_field_that_differs() {
+    type Change = fn(&mut Transfer);
+
     let server = Server::start(&[]);
     let client = server.client().await;
     open_books(&client, &[wallet(2), wallet(3)]).await;
@@ -167,7 +169,6 @@ async fn the_same_id_with_other_fields_is_told_the_first_field_that_differs() {
     let first_refused = pay(&client, &refused).await;
     assert_eq!(first_done.status, Status::Created);
     assert_eq!(first_refused.status, Status::InsufficientFunds);
-    type Change = fn(&mut Transfer);
     let changes: [(Status, Change); 8] = [
         (Status::ExistsWithDifferentDebitWallet, |again| again.debit_wallet = WalletId(NOBODY)),
         (Status::ExistsWithDifferentCreditWallet, |again| again.credit_wallet = WalletId(NOBODY + 1)),
@@ -361,12 +362,11 @@ async fn what_is_not_begun_by_its_deadline_is_surely_not_executed() {
         for _ in 0..3 {
             let (request_id, reply) = connection.reply().await;
             let Reply::CreateTransfers(created) = reply else { panic!("{reply:?}") };
-            match (request_id, created.outcomes[0].status) {
-                (9, Status::DeadlineExceeded) => missed.push(small[0].clone()),
-                _ => {
-                    assert_all_created(&created.outcomes);
-                    done += created.outcomes.len() as i128;
-                }
+            if let (9, Status::DeadlineExceeded) = (request_id, created.outcomes[0].status) {
+                missed.push(small[0].clone())
+            } else {
+                assert_all_created(&created.outcomes);
+                done += created.outcomes.len() as i128;
             }
         }
         if !missed.is_empty() {

@@ -94,6 +94,8 @@ async fn the_shape_of_a_wallet_is_checked_in_order_and_its_id_is_not_used_up() {
 
 #[tokio::test]
 async fn the_same_wallet_exists_and_another_one_is_told_the_first_field_that_differs() {
+    type Change = fn(&mut NewWallet);
+
     let server = Server::start(&[]);
     let client = server.client().await;
     let base = NewWallet {
@@ -108,14 +110,13 @@ async fn the_same_wallet_exists_and_another_one_is_told_the_first_field_that_dif
     let first = create(&client, &base).await;
     assert_all_created(&[first]);
     assert_eq!(create(&client, &base).await, exists(&first));
-    type Change = fn(&mut NewWallet);
     let changes: [(Status, Change); 7] = [
         (Status::ExistsWithDifferentOwner, |again| again.owner = Owner::Number(7)),
         (Status::ExistsWithDifferentAsset, |again| again.asset = EUR),
         (Status::ExistsWithDifferentCode, |again| again.code = 0),
         (Status::ExistsWithDifferentFlags, |again| again.flags = WalletFlags::SYSTEM),
         (Status::ExistsWithDifferentOverdraftLimit, |again| {
-            again.overdraft_limit = OverdraftLimit::Unlimited
+            again.overdraft_limit = OverdraftLimit::Unlimited;
         }),
         (Status::ExistsWithDifferentBalanceMax, |again| again.balance_max = 0),
         (Status::ExistsWithDifferentMetadata, |again| again.metadata = Box::default()),
