@@ -29,13 +29,13 @@ pub(crate) enum Command {
 const RUN_EXAMPLES: &str = "\
 Examples:
   As fast as it goes, one transfer a request:
-    bursar-loadtest run --addr 127.0.0.1:7400
+    bursar-loadtest run --addr 127.0.0.1:7411
   In batches, with a report to look at:
-    bursar-loadtest run --addr 127.0.0.1:7400 --batch 1000 --in-flight 8 --report report.html
+    bursar-loadtest run --addr 127.0.0.1:7411 --batch 1000 --in-flight 8 --report report.html
   At a fixed rate, latency counted from when each request was due:
-    bursar-loadtest run --addr 127.0.0.1:7400 --rate 20000 --duration 1m
+    bursar-loadtest run --addr 127.0.0.1:7411 --rate 20000 --duration 1m
   A tenth of all transfers through one wallet, and every fifth request a read:
-    bursar-loadtest run --addr 127.0.0.1:7400 --distribution hot:10 --read-share 20
+    bursar-loadtest run --addr 127.0.0.1:7411 --distribution hot:10 --read-share 20
 
 Exit code: 0 if everything agrees (or --no-verify), 1 if not or if the server could not be reached.
 Ctrl-C ends the load early; it is still verified and reported.";
@@ -53,7 +53,7 @@ Exit code: 0 if nothing was lost, doubled or changed, 1 otherwise.";
 
 const IDLE_EXAMPLES: &str = "\
 Example:
-  bursar-loadtest idle --addr 127.0.0.1:7400 --count 5000";
+  bursar-loadtest idle --addr 127.0.0.1:7411 --count 5000";
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RunArguments {

@@ -126,7 +126,7 @@ pub(crate) mod tests {
             elapsed_s: 10.01,
             ended: "complete",
             parameters: Parameters {
-                address: "127.0.0.1:7400".to_owned(),
+                address: "127.0.0.1:7411".to_owned(),
                 wallets: 10_000,
                 connections: 8,
                 in_flight: 64,
