@@ -41,10 +41,6 @@ impl Drop for Pacer {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a pacer is what waits for time to pass, on a thread of its own"
-)]
 fn release(schedule: Schedule, started: Instant, permits: &Semaphore, stop: &AtomicBool) {
     let mut released = 0;
     while !stop.load(Ordering::Relaxed) && !permits.is_closed() {
