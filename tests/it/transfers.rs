@@ -363,7 +363,7 @@ async fn what_is_not_begun_by_its_deadline_is_surely_not_executed() {
             let (request_id, reply) = connection.reply().await;
             let Reply::CreateTransfers(created) = reply else { panic!("{reply:?}") };
             if let (9, Status::DeadlineExceeded) = (request_id, created.outcomes[0].status) {
-                missed.push(small[0].clone())
+                missed.push(small[0].clone());
             } else {
                 assert_all_created(&created.outcomes);
                 done += created.outcomes.len() as i128;
