@@ -300,7 +300,7 @@ mod tests {
         let check = |entry: &Entry, expected: &str| {
             let mut payload = Vec::new();
             encode_entry(entry, &mut payload);
-            let hex: String = payload.iter().map(|byte| format!("{byte:02x}")).collect();
+            let hex = payload.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
             assert_eq!(hex, expected, "{entry:?}");
         };
         let transfer = Transfer {
