@@ -537,19 +537,3 @@ async fn many_threads_may_share_a_connection_over_tcp() {
     many_calls(&connection, 50, 100).await;
     assert_eq!(connection.in_flight(), 0);
 }
-
-/// `cargo test --release -p bursar-client -- --ignored --nocapture`. The server shares the one thread, so a call
-/// costs less than what is printed.
-#[tokio::test]
-#[ignore = "measures time, and only means something in release"]
-async fn one_thread_makes_a_hundred_thousand_calls_a_second() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    tokio::spawn(serve_pings(listener));
-    let connection = Connection::open(address, &options()).await.unwrap();
-    let start = std::time::Instant::now();
-    many_calls(&connection, 256, 2_000).await;
-    let nanoseconds = start.elapsed().as_nanos() / (256 * 2_000);
-    println!("{nanoseconds} ns a call, client and server together");
-    assert!(nanoseconds < 10_000);
-}

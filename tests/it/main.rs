@@ -9,6 +9,7 @@
 //! | `http`, `command_line` | what operators and people see |
 //! | `supervision` | that a wallet which panics is rebuilt, and others go on |
 //! | `architecture` | who may depend on whom |
+//! | `documents` | that the documents say what the code does |
 //!
 //! `server`, `raw_connection`, `books` and `metrics_page` are what the tests are written with.
 
@@ -17,6 +18,7 @@ mod bad_input;
 mod books;
 mod command_line;
 mod disk_full;
+mod documents;
 mod http;
 mod metrics_page;
 mod model;

@@ -6,4 +6,3 @@ mod golden;
 mod largest;
 mod malformed;
 mod samples;
-mod throughput;
