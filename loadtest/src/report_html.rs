@@ -150,7 +150,7 @@ fn details(html: &mut String, report: &Report) -> Result<()> {
     }
     let environment = &report.environment;
     let unknown = || "unknown".to_owned();
-    let place = vec![
+    let surroundings = vec![
         ("cores", environment.cores.to_string()),
         ("processor", environment.processor.clone().unwrap_or_else(unknown)),
         ("kernel", environment.kernel.clone()),
@@ -162,7 +162,7 @@ fn details(html: &mut String, report: &Report) -> Result<()> {
         ),
     ];
     html.push_str("<div class=\"columns\">");
-    for (title, rows) in [("Asked for", asked), ("Counted", found), ("Environment", place)] {
+    for (title, rows) in [("Asked for", asked), ("Counted", found), ("Environment", surroundings)] {
         write!(html, "<section><h2>{title}</h2><table>")?;
         for (name, value) in rows {
             write!(html, "<tr><th>{}</th><td>{}</td></tr>", escaped(name), escaped(&value))?;

@@ -197,3 +197,131 @@ fn watch(pulse: &Pulse, stop: &(Mutex<bool>, Condvar)) -> bool {
     }
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::LedgerClock;
+    use crate::durability_gate::Poisoned;
+    use crate::journal::{Group, JournalReader, Records};
+    use crate::record::Record;
+    use std::sync::mpsc::{Receiver, channel};
+
+    const PATIENCE: Duration = Duration::from_mins(2);
+
+    /// Keeps nothing, and fails or panics at the group that holds a given entry.
+    #[derive(Debug)]
+    struct FailingJournal {
+        durable_seq: u64,
+        fails_at: Option<u64>,
+        panics: bool,
+    }
+
+    #[derive(Debug)]
+    struct NoReader;
+
+    impl JournalReader for NoReader {
+        fn read_from(&self, _: u64) -> Records {
+            Box::new(std::iter::empty())
+        }
+
+        fn record_holding(&self, _: u64) -> Result<Option<Record>, PersistenceError> {
+            Ok(None)
+        }
+    }
+
+    impl Journal for FailingJournal {
+        fn append_group(&mut self, group: &Group<'_>) -> Result<(), PersistenceError> {
+            let last_seq = group.first_seq + group.entry_ends.len() as u64 - 1;
+            assert_eq!(group.first_seq, self.durable_seq + 1, "groups are contiguous");
+            if self.fails_at.is_some_and(|seq| seq <= last_seq) {
+                assert!(!self.panics, "injected");
+                return Err(PersistenceError::UnreadableEntry {
+                    seq: last_seq,
+                    reason: "injected".to_owned(),
+                });
+            }
+            self.durable_seq = last_seq;
+            Ok(())
+        }
+
+        fn durable_seq(&self) -> u64 {
+            self.durable_seq
+        }
+
+        fn reader(&self) -> Arc<dyn JournalReader> {
+            Arc::new(NoReader)
+        }
+
+        fn close(self: Box<Self>) -> Result<(), PersistenceError> {
+            Ok(())
+        }
+    }
+
+    fn start(fails_at: Option<u64>, panics: bool) -> (Arc<Sequencer>, JournalWriter, Receiver<String>) {
+        let sequencer = Arc::new(Sequencer::new(0, 0, Arc::new(LedgerClock::start(0))));
+        let journal = Box::new(FailingJournal { durable_seq: 0, fails_at, panics });
+        let commit = GroupCommit::new(Arc::clone(&sequencer), journal, Arc::default());
+        let (sender, failures) = channel();
+        let on_failure = Box::new(move |reason| sender.send(reason).expect("the test waits"));
+        let writer = JournalWriter::start(commit, on_failure).expect("there are threads");
+        (sequencer, writer, failures)
+    }
+
+    fn append(sequencer: &Sequencer) -> Receiver<Result<(), Poisoned>> {
+        let committed = sequencer.enter().append(1, b"an entry", &[ledger::WalletId(1)]);
+        let (sender, receiver) = channel();
+        sequencer.when_durable(
+            committed.seq,
+            Box::new(move |result| {
+                // The test may have failed meanwhile.
+                let _sent = sender.send(result);
+            }),
+        );
+        receiver
+    }
+
+    #[test]
+    fn what_is_appended_becomes_durable_in_order_and_a_stop_writes_the_rest() {
+        let (sequencer, writer, failures) = start(None, false);
+        let waiting: Vec<_> = (0..500).map(|_| append(&sequencer)).collect();
+        writer.stop().expect("nothing failed");
+        for receiver in waiting {
+            assert_eq!(receiver.recv_timeout(PATIENCE), Ok(Ok(())));
+        }
+        assert_eq!((sequencer.durable_seq(), sequencer.appended_seq()), (500, 500));
+        assert!(failures.try_recv().is_err());
+    }
+
+    #[test]
+    fn after_a_failure_nobody_is_told_that_anything_is_durable() {
+        for panics in [false, true] {
+            let (sequencer, writer, failures) = start(Some(3), panics);
+            assert_eq!(append(&sequencer).recv_timeout(PATIENCE), Ok(Ok(())));
+            let waiting: Vec<_> = (0..20).map(|_| append(&sequencer)).collect();
+            let reason = failures.recv_timeout(PATIENCE).expect("the failure is reported");
+            assert!(reason.contains(if panics { "panicked" } else { "injected" }), "{reason}");
+            assert!(sequencer.is_poisoned());
+            let mut unknown = 0;
+            for receiver in waiting {
+                match receiver.recv_timeout(PATIENCE).expect("everybody is answered") {
+                    Ok(()) => assert_eq!(unknown, 0, "only what went before the failure is durable"),
+                    Err(Poisoned) => unknown += 1,
+                }
+            }
+            assert!(unknown >= 19, "{unknown}");
+            assert_eq!(append(&sequencer).recv_timeout(PATIENCE), Ok(Err(Poisoned)), "also later");
+            assert!(failures.try_recv().is_err(), "the failure is reported once");
+            let stopped = std::panic::catch_unwind(AssertUnwindSafe(|| writer.stop()));
+            assert!(!matches!(stopped, Ok(Ok(()))), "a stop does not hide it");
+        }
+    }
+
+    #[test]
+    fn a_commit_that_stands_still_is_given_up_after_so_many_ticks_and_one_that_moves_is_not() {
+        let stop = (Mutex::new(true), Condvar::new());
+        assert!(!watch(&Pulse::default(), &stop), "stopped at once");
+        let stuck = Pulse(AtomicU64::new(7));
+        assert!(watch(&stuck, &(Mutex::new(false), Condvar::new())), "an odd pulse that never changes");
+    }
+}
