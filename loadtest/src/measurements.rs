@@ -24,6 +24,10 @@ pub(crate) struct Percentiles {
     pub(crate) max: u64,
 }
 
+/// A shorter rest at the end of a run, when the last requests are only waited for, has no rate worth a point. It still
+/// counts in the totals.
+const WINDOW_MIN: Duration = Duration::from_millis(100);
+
 /// What happened in one window of time.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct TimelinePoint {
@@ -131,10 +135,11 @@ impl Measurements {
 
     /// Ends the window, so that the next begins.
     pub(crate) fn end_window(&mut self, now: Duration) {
-        let seconds = now.saturating_sub(self.window.started).as_secs_f64();
-        if seconds <= 0.0 {
+        let length = now.saturating_sub(self.window.started);
+        if length < WINDOW_MIN {
             return;
         }
+        let seconds = length.as_secs_f64();
         let errors = self.errors_count();
         let window = &mut self.window;
         self.timeline.push(TimelinePoint {
@@ -172,6 +177,7 @@ mod tests {
         measurements.failed("overloaded");
         measurements.end_window(Duration::from_millis(1_500));
         measurements.end_window(Duration::from_millis(1_500));
+        measurements.end_window(Duration::from_millis(1_599));
 
         let [first, second] = measurements.timeline[..] else { panic!("an empty window is not one") };
         assert!((first.transfers_per_second - 60.0).abs() < 1e-9);
