@@ -66,6 +66,10 @@ pub(crate) fn reply(operation: Operation, answer: Answer, telemetry: &Telemetry)
             let assets = view.assets.into_iter().map(|(asset, totals)| AssetTrialBalance { asset, totals });
             Reply::TrialBalance(TrialBalance { as_of_seq: view.as_of_seq, assets: assets.collect() })
         }
+        (_, Answer::DeadlineExceeded) => Reply::Error(ErrorReply::new(
+            ErrorCode::DeadlineExceeded,
+            "the deadline passed before the request was begun; nothing of it was done",
+        )),
         (_, Answer::Unavailable) => Reply::Error(ErrorReply {
             code: ErrorCode::Unavailable,
             text: "a wallet is being rebuilt or is quarantined; ask again".to_owned(),

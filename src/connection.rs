@@ -187,12 +187,17 @@ impl Reader {
                 .map_err(|_| timed_out("no hello within the handshake timeout"))??
         };
         let request_id = header.request_id;
+        let no_hello = || {
+            let error = ErrorReply::new(ErrorCode::Unauthenticated, "a connection begins with a hello");
+            End::Broken { request_id, error }
+        };
+        // Before the body is looked at: what a stranger sends instead of a hello is nobody's business.
+        if header.message_type != Operation::Hello.request_type() {
+            return Err(no_hello());
+        }
         let request = decode_request(header.message_type, &self.buffer[body]);
         let request = request.map_err(|error| self.refuse_frame(request_id, &error))?;
-        let Request::Hello(hello) = request else {
-            let error = ErrorReply::new(ErrorCode::Unauthenticated, "a connection begins with a hello");
-            return Err(End::Broken { request_id, error });
-        };
+        let Request::Hello(hello) = request else { return Err(no_hello()) };
         let Some(version) = hello.common_version() else {
             let text = format!(
                 "this server speaks version {PROTOCOL_VERSION}, the client {} to {}",

@@ -124,6 +124,7 @@ pub async fn run(
     accepting.abort();
     engine.refuse_new();
     let patience = if failed.is_some() { LAST_WORDS } else { config.drain_timeout };
+    let stop_begun = Instant::now();
     let drained = drain(&context, patience).await;
     http_handle.stop(false).await;
     housekeeping.abort();
@@ -136,7 +137,8 @@ pub async fn run(
             "stopping with replies unwritten"
         );
     }
-    engine.stop(config.drain_timeout).await.context("the last entries could not be written")?;
+    let rest = config.drain_timeout.saturating_sub(stop_begun.elapsed());
+    engine.stop(rest).await.context("the last entries could not be written")?;
     announce("stopped");
     Ok(())
 }

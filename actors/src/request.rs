@@ -111,6 +111,8 @@ pub enum Answer {
     Transfers(Vec<Option<TransferView>>),
     /// The totals.
     TrialBalance(TrialBalanceView),
+    /// A read that was not begun by its deadline.
+    DeadlineExceeded,
     /// The request as a whole could not be answered, though nothing was left half done: ask again.
     Unavailable,
     /// The journal failed: whether the outcome is on disk is not known.
@@ -160,6 +162,7 @@ enum Views {
     Wallets(Vec<Option<WalletView>>),
     Transfers(Vec<Option<TransferView>>),
     TrialBalance(Option<TrialBalanceView>),
+    DeadlineExceeded,
 }
 
 /// A request under way.
@@ -177,7 +180,7 @@ pub(crate) struct Request {
     seen_seq: AtomicU64,
     deadline_ns: u64,
     reply: Mutex<Option<Reply>>,
-    _permit: Option<Permit>,
+    permit: Mutex<Option<Permit>>,
 }
 
 impl fmt::Debug for Request {
@@ -218,7 +221,7 @@ impl Request {
             seen_seq: AtomicU64::new(0),
             deadline_ns,
             reply: Mutex::new(Some(reply)),
-            _permit: permit,
+            permit: Mutex::new(permit),
         })
     }
 
@@ -318,6 +321,13 @@ impl Request {
         }
     }
 
+    /// The read was not begun by its deadline. Takes the place of the router's own part.
+    pub(crate) fn miss_deadline(self: &Arc<Self>) {
+        assert!(!self.operations.is_write(), "of a write, each operation is refused");
+        *self.views.lock() = Views::DeadlineExceeded;
+        self.deliver(Ok(()));
+    }
+
     /// Gives the request up as a whole, whatever was still to come. Only for reads.
     pub(crate) fn give_up(self: &Arc<Self>) {
         assert!(!self.operations.is_write(), "what may have been journaled is never given up");
@@ -369,6 +379,8 @@ impl Request {
 
     fn deliver(self: &Arc<Self>, durable: Result<(), Poisoned>) {
         let reply = self.reply.lock().take();
+        // Answered, it is under way no more: what its client leaves unread is the connection's to bound.
+        drop(self.permit.lock().take());
         if let Some(reply) = reply {
             reply(Answered { request: Arc::clone(self), durable });
         }
@@ -380,6 +392,7 @@ impl Request {
             Views::Transfers(views) => return Answer::Transfers(views),
             Views::TrialBalance(Some(view)) => return Answer::TrialBalance(view),
             Views::TrialBalance(None) => return Answer::Unavailable,
+            Views::DeadlineExceeded => return Answer::DeadlineExceeded,
             Views::None if !self.operations.is_write() => return Answer::Unavailable,
             Views::None => {}
         }

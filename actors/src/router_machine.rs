@@ -16,7 +16,10 @@ use std::sync::Arc;
 
 /// Begins the request: every operation is refused, answered, or on its way when this returns.
 pub(crate) fn route(core: &Arc<Core>, request: &Arc<Request>, post: &mut dyn Post) {
-    if request.operations().is_write() && request.is_past_deadline(core.sequencer.now_ns()) {
+    if request.is_past_deadline(core.sequencer.now_ns()) {
+        if !request.operations().is_write() {
+            return request.miss_deadline();
+        }
         for index in 0..request.operations().len() {
             request.refuse(index as u32, Status::DeadlineExceeded.into());
         }

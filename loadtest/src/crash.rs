@@ -253,6 +253,7 @@ fn print_round(
 ) {
     let starts = match start_kills {
         0 => String::new(),
+        1 => " and once while starting".to_owned(),
         kills => format!(" and {kills} times while starting"),
     };
     let wrong =

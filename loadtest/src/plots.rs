@@ -11,6 +11,9 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::ops::Range;
 
 const SIZE: (u32, u32) = (960, 320);
+const FONT_SIZE: u32 = 15;
+/// Between a mark and its text, in pixels.
+const TEXT_GAP: i32 = 6;
 const GRID: RGBAColor = RGBAColor(128, 128, 128, 0.25);
 const AXIS: RGBAColor = RGBAColor(128, 128, 128, 0.9);
 const BLUE: RGBColor = RGBColor(59, 130, 246);
@@ -62,6 +65,8 @@ pub(crate) fn throughput(report: &Report) -> Result<String> {
             .y_desc(unit)
             .draw()?;
         let line = points.iter().map(|point| (point.at_s, rate(point)));
+        // The first window began at 0.
+        let line = points.first().map(|point| (0.0, rate(point))).into_iter().chain(line);
         let style = BLUE.stroke_width(2);
         chart.draw_series(AreaSeries::new(line, 0.0, BLUE.mix(0.2)).border_style(style))?;
         Ok(())
@@ -95,6 +100,7 @@ pub(crate) fn latency(report: &Report) -> Result<String> {
             .draw()?;
         for (_, colour, value) in LINES {
             let line = points.iter().map(|point| (point.at_s, value(point).max(1) as f64));
+            let line = points.first().map(|point| (0.0, value(point).max(1) as f64)).into_iter().chain(line);
             chart.draw_series(LineSeries::new(line, colour.stroke_width(2)))?;
         }
         Ok(())
@@ -145,10 +151,12 @@ pub(crate) fn histogram(report: &Report) -> Result<String> {
         for (name, colour, us, height) in marks {
             let at = us.max(1) as f64;
             chart.draw_series(LineSeries::new([(at, 0.0), (at, top * height)], colour.stroke_width(2)))?;
-            let anchor = Pos::new(if name == "max" { HPos::Right } else { HPos::Left }, VPos::Top);
-            let style = ("sans-serif", 13).into_font().color(&colour).pos(anchor);
-            let text = format!("  {name} {}  ", microseconds(us));
-            chart.draw_series([Text::new(text, (at, top * height), style)])?;
+            // The greatest stands at the right end, where there is room only on its left.
+            let (side, gap) = if name == "max" { (HPos::Right, -TEXT_GAP) } else { (HPos::Left, TEXT_GAP) };
+            let anchor = Pos::new(side, VPos::Top);
+            let style = ("sans-serif", FONT_SIZE).into_font().color(&colour).pos(anchor);
+            let text = Text::new(format!("{name} {}", microseconds(us)), (gap, 0), style);
+            chart.draw_series([EmptyElement::at((at, top * height)) + text])?;
         }
         Ok(())
     })
@@ -169,7 +177,7 @@ fn draw(plot: impl FnOnce(&Area<'_>) -> DrawingResult) -> Result<String> {
 }
 
 fn label() -> TextStyle<'static> {
-    ("sans-serif", 13).into_font().color(&AXIS)
+    ("sans-serif", FONT_SIZE).into_font().color(&AXIS)
 }
 
 fn end(points: &[TimelinePoint]) -> f64 {

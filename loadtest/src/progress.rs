@@ -63,6 +63,15 @@ impl Progress {
         }
     }
 
+    /// What is being done before and after the load.
+    pub(crate) fn say(&self, text: &str) {
+        match self {
+            Self::Bar(bar) => bar.set_message(text.to_owned()),
+            Self::Lines => eprintln!("{text}"),
+            Self::Nowhere => {}
+        }
+    }
+
     pub(crate) fn finish(&self) {
         if let Self::Bar(bar) = self {
             bar.finish_and_clear();

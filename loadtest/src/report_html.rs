@@ -17,9 +17,9 @@ body { margin: 0 auto; padding: 2rem 1.25rem 4rem; max-width: 62rem; background:
   color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; margin: 0; } h2 { font-size: 1.05rem; margin: 2.25rem 0 .5rem; }
 .subtitle { color: var(--muted); margin: .25rem 0 1.5rem; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(11rem, 1fr)); gap: .75rem; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: .75rem; }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: .8rem 1rem; }
-.card b { display: block; font-size: 1.45rem; font-weight: 600; font-variant-numeric: tabular-nums; }
+.card b { display: block; font-size: 1.35rem; font-weight: 600; font-variant-numeric: tabular-nums; }
 .card span { color: var(--muted); font-size: .85rem; }
 .good { color: var(--good); } .bad { color: var(--bad); }
 .verdict { white-space: pre-wrap; border-left: 4px solid currentColor; padding: .35rem .9rem; margin: 1.25rem 0 0; }
@@ -29,6 +29,7 @@ table { border-collapse: collapse; width: 100%; } td, th { padding: .3rem .5rem 
 th { color: var(--muted); } td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 .numbers td, .numbers th:not(:first-child) { text-align: right; }
 svg { display: block; width: 100%; height: auto; } svg text { font-family: system-ui, sans-serif; }
+svg text[fill=\"#808080\"] { fill: var(--muted); opacity: 1; }
 .legend { display: flex; gap: 1.25rem; color: var(--muted); font-size: .85rem; }
 .legend i { display: inline-block; width: 1.1rem; height: .2rem; border-radius: .1rem; margin-right: .4rem;
   vertical-align: middle; }
@@ -79,7 +80,7 @@ fn cards(html: &mut String, report: &Report) -> Result<()> {
     let cards = [
         (rounded(report.transfers_per_second), "transfers per second"),
         (grouped(report.transfers_acknowledged), "transfers acknowledged"),
-        (microseconds(report.latency_us.p50), "median latency of a request"),
+        (microseconds(report.latency_us.p50), "median latency"),
         (microseconds(report.latency_us.p99), "99th percentile"),
         (grouped(refused), "refused"),
         (grouped(errors), "errors"),

@@ -52,10 +52,11 @@ pub(crate) fn render(report: &Report) -> String {
 pub(crate) fn verdict(verification: Option<&Verification>) -> String {
     let Some(found) = verification else { return "not verified".to_owned() };
     let mut text = format!(
-        "{}: {} wallets, {} assets, {} of {} acknowledged transfers looked up",
+        "{}: {} wallets, {} {}, {} of {} acknowledged transfers looked up",
         if found.passed() { "verified" } else { "NOT AS ACKNOWLEDGED" },
         grouped(found.wallets_checked),
         grouped(found.assets_checked),
+        if found.assets_checked == 1 { "asset" } else { "assets" },
         grouped(found.acknowledged_looked_up),
         grouped(found.acknowledged),
     );

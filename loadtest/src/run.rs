@@ -4,6 +4,7 @@ use crate::arguments::{IdleArguments, RunArguments};
 use crate::books::{self, Baseline};
 use crate::distribution::{Distribution, WalletChooser};
 use crate::environment::{self, Environment};
+use crate::figures::grouped;
 use crate::interruption::Interruption;
 use crate::load::{Ending, Load, LoadPlan};
 use crate::measurements::{Latencies, percentiles};
@@ -106,6 +107,7 @@ async fn measure(command: &'static str, arguments: &RunArguments, progress: Prog
     }
 
     let population = Population::new(arguments.seed, arguments.wallets);
+    progress.say(&format!("preparing {} wallets", grouped(u64::from(arguments.wallets))));
     books::prepare(&client, population, u32::MAX).await?;
     let baseline = books::baseline(&client, population).await?;
     let chooser = WalletChooser::new(arguments.distribution, arguments.wallets);
@@ -132,12 +134,15 @@ async fn measure(command: &'static str, arguments: &RunArguments, progress: Prog
         end = load.run(channels) => end,
         () = progress.follow(&load, window, plan.transfers.is_some()) => unreachable!("progress is followed for ever"),
     };
-    progress.finish();
     let processor =
         environment::processor_time_s().zip(processor_before).map(|(after, before)| after - before);
+    if !arguments.no_verify {
+        progress.say("comparing the books with what was acknowledged");
+    }
     let verification =
         if arguments.no_verify { None } else { Some(verify(&client, &workload, &baseline, &load).await?) };
     watch.abort();
+    progress.finish();
 
     let parameters = Parameters {
         address: arguments.addr.clone(),

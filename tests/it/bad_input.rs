@@ -122,6 +122,13 @@ async fn a_connection_begins_with_one_hello_of_a_common_version() {
         connection.assert_closed_with(request_id, code).await;
     };
     check(request(5, RequestRef::Ping), 5, ErrorCode::Unauthenticated).await;
+    // Whatever else it is, a first frame that is not a hello says so: the codes that leave a connection open would
+    // promise that this one goes on.
+    check(frame(PROTOCOL_VERSION, 99, 5, &[]), 5, ErrorCode::Unauthenticated).await;
+    let mut too_many = request(5, RequestRef::Balances(&[]));
+    let count = too_many.len() - 8;
+    too_many[count..].copy_from_slice(&9_000_u64.to_le_bytes());
+    check(too_many, 5, ErrorCode::Unauthenticated).await;
     check(hello_of(PROTOCOL_VERSION + 1, PROTOCOL_VERSION + 3), HELLO_ID, ErrorCode::UnsupportedVersion)
         .await;
     check(hello_of(0, 0), HELLO_ID, ErrorCode::UnsupportedVersion).await;

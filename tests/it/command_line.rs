@@ -138,6 +138,13 @@ fn a_setting_comes_from_flag_environment_file_or_default_in_this_order() {
 }
 
 #[test]
+fn the_clients_address_in_the_environment_is_no_setting_of_the_server() {
+    // `bursar ping` reads it, and whoever has exported it may start a server in the same shell.
+    let ended = run(bursar().arg("config").env("BURSAR_ADDR", "127.0.0.1:1"));
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+}
+
+#[test]
 fn a_wrong_setting_is_refused_with_its_key_and_its_source() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let check = |content: &str, mentions: &[&str]| {

@@ -8,6 +8,7 @@
 //! | `restart`, `disk_full` | that what was acknowledged stays, whatever happens to the process or the disk |
 //! | `http`, `command_line` | what operators and people see |
 //! | `supervision` | that a wallet which panics is rebuilt, and others go on |
+//! | `engine` | permits and deadlines, exactly |
 //! | `architecture` | who may depend on whom |
 //! | `documents` | that the documents say what the code does |
 //!
@@ -19,6 +20,7 @@ mod books;
 mod command_line;
 mod disk_full;
 mod documents;
+mod engine;
 mod http;
 mod metrics_page;
 mod model;

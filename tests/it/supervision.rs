@@ -16,7 +16,7 @@ const ENOUGH: Duration = Duration::from_mins(1);
 
 /// Panics at one place, at one wallet, the first so many times that it is due.
 #[derive(Debug)]
-struct Fault {
+pub(crate) struct Fault {
     place: &'static str,
     wallet: WalletId,
     /// Passes before the first panic.
@@ -47,7 +47,7 @@ impl Fault {
 }
 
 /// Runs a test with an engine on a directory, on an actix system of its own.
-fn with_engine(data: &Path, fault: Option<&Arc<Fault>>, test: impl FnOnce(&Engine)) {
+pub(crate) fn with_engine(data: &Path, fault: Option<&Arc<Fault>>, test: impl FnOnce(&Engine)) {
     let system = System::new();
     let options = EngineOptions {
         data: data.to_owned(),
@@ -121,7 +121,7 @@ fn settle(engine: &Engine, mut unsettled: Vec<Transfer>) -> Vec<(Transfer, Outco
     panic!("{} transfers are never settled", unsettled.len());
 }
 
-fn open_books(engine: &Engine) {
+pub(crate) fn open_books(engine: &Engine) {
     let code = AssetCode::new("USD").expect("a code");
     ask(engine, Operations::CreateAssets(vec![Ok(Asset { id: USD, code, scale: 2 })]));
     let mut wallets = vec![system_wallet(BANK)];
