@@ -12,7 +12,7 @@ fn ask(engine: &Engine, operations: Operations, deadline: Option<Duration>) -> A
     let (sender, answers) = mpsc::channel();
     let reply = Box::new(move |answered| sender.send(answered).expect("the test waits"));
     engine.submit(0, operations, 100, deadline, reply).expect("it is admitted");
-    answers.recv_timeout(Duration::from_secs(60)).expect("every request is answered")
+    answers.recv_timeout(Duration::from_mins(1)).expect("every request is answered")
 }
 
 #[test]
