@@ -110,7 +110,7 @@ impl Load {
         drop(pacer);
         let elapsed = self.started.elapsed();
         let mut state = self.lock();
-        state.measurements.end_last_window(elapsed);
+        state.measurements.end_window(elapsed);
         (elapsed, state.ended.unwrap_or(Ending::Complete))
     }
 

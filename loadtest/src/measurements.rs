@@ -133,19 +133,6 @@ impl Measurements {
         self.errors.values().sum()
     }
 
-    /// Ends the last window. A remainder much shorter than a window says nothing of its own and is left out of
-    /// the timeline; the totals have it.
-    pub(crate) fn end_last_window(&mut self, now: Duration) {
-        let width = match self.timeline.as_slice() {
-            [] => 0.0,
-            [only] => only.at_s,
-            [.., before, last] => last.at_s - before.at_s,
-        };
-        if now.saturating_sub(self.window.started).as_secs_f64() > width / 2.0 {
-            self.end_window(now);
-        }
-    }
-
     /// Ends the window, so that the next begins.
     pub(crate) fn end_window(&mut self, now: Duration) {
         let length = now.saturating_sub(self.window.started);
@@ -199,10 +186,6 @@ mod tests {
         assert!((second.requests_per_second - 1.0).abs() < 1e-9);
         assert_eq!((first.errors, second.errors), (0, 1));
         assert!((40_000..40_100).contains(&second.latency_us.max));
-        measurements.end_last_window(Duration::from_millis(1_900));
-        assert_eq!(measurements.timeline.len(), 2, "less than half a window is left out");
-        measurements.end_last_window(Duration::from_millis(2_100));
-        assert_eq!(measurements.timeline.len(), 3);
         assert_eq!((measurements.requests, measurements.reads), (4, 1));
         assert_eq!(measurements.latency.len(), 3);
     }
