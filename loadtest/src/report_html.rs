@@ -26,7 +26,7 @@ h1 { font-size: 1.5rem; margin: 0; } h2 { font-size: 1.05rem; margin: 2.25rem 0 
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(19rem, 1fr)); gap: 0 2rem; }
 table { border-collapse: collapse; width: 100%; } td, th { padding: .3rem .5rem .3rem 0; text-align: left;
   border-bottom: 1px solid var(--line); font-weight: 400; vertical-align: top; }
-th { color: var(--muted); } td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
+th { color: var(--muted); } td { font-variant-numeric: tabular-nums; overflow-wrap: break-word; }
 .numbers td, .numbers th:not(:first-child) { text-align: right; }
 svg { display: block; width: 100%; height: auto; } svg text { font-family: system-ui, sans-serif; }
 svg text[fill=\"#808080\"] { fill: var(--muted); opacity: 1; }

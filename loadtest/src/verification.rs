@@ -46,6 +46,13 @@ impl Verification {
         self.differences == 0
     }
 
+    /// A difference that says more than the others.
+    fn differ_first(&mut self, difference: String) {
+        self.differences += 1;
+        self.first_differences.insert(0, difference);
+        self.first_differences.truncate(DIFFERENCES_NAMED_MAX);
+    }
+
     pub(crate) fn differ(&mut self, difference: String) {
         self.differences += 1;
         if self.first_differences.len() < DIFFERENCES_NAMED_MAX {
@@ -194,7 +201,10 @@ async fn check_trial_balance(
         if id == workload.population.asset_id() {
             let grown = totals.debits_posted.wrapping_sub(baseline.totals.debits_posted);
             if grown != moved {
-                found.differ(format!("in asset {id} {grown} was moved, acknowledged was {moved}"));
+                // First, so that it is named: every wallet differs, too, when somebody else uses them.
+                let hint = if grown > moved { "; does another run use this seed?" } else { "" };
+                found
+                    .differ_first(format!("in asset {id} {grown} was moved, acknowledged was {moved}{hint}"));
             }
         }
     }
@@ -251,7 +261,10 @@ mod tests {
     async fn every_planted_difference_is_caught_and_named() {
         let cases: [(Planted, &[&str]); 6] = [
             (|workload| Lie::Forget(workload.id(3)), &["is not there"]),
-            (|workload| Lie::Do(workload.transfer(1_000, workload.plan(1_000))), &["holds", "was moved"]),
+            (
+                |workload| Lie::Do(workload.transfer(1_000, workload.plan(1_000))),
+                &["holds", "was moved", "does another run use this seed?"],
+            ),
             (|workload| Lie::Renumber(workload.id(7)), &["was acknowledged as entry"]),
             (|workload| Lie::ChangeAmount(workload.id(11)), &["it was sent as"]),
             (|workload| Lie::Credit(workload.population.wallet_id(4)), &["holds", "does not balance"]),
@@ -282,8 +295,8 @@ mod tests {
         testimony.answered(0, plan, &told);
         let found =
             verify_once(&ledger, &workload, &baseline, &testimony).await.expect("the ledger can be read");
-        let first = &found.first_differences[0];
-        assert!(first.contains("was refused insufficient_funds, looked up it is created"), "{first}");
+        let text = found.first_differences.join("\n");
+        assert!(text.contains("was refused insufficient_funds, looked up it is created"), "{text}");
     }
 
     #[tokio::test]
