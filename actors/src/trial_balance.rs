@@ -112,7 +112,7 @@ fn start(core: &Arc<Core>, requests: Vec<Arc<Request>>, post: &mut dyn Post) {
         requests: Mutex::new(requests),
     });
     for shard in 0..core.shards() {
-        post.post(shard, ShardMessage::SumUp { trial: Arc::clone(&trial), from_slot: 0 });
+        post.post(shard, ShardMessage::SumUp(PendingShardSum::new(Arc::clone(&trial))));
     }
 }
 
@@ -141,9 +141,9 @@ impl TrialBalance {
     pub(crate) fn answer_from_journal(self: &Arc<Self>, wallet: WalletId) {
         let trial = Arc::clone(self);
         let read = move |durable: Result<(), _>| {
-            // A journal that has failed ends the process; nobody waits for this answer any more.
+            // A journal that has failed ends the process.
             if durable.is_err() {
-                return;
+                return trial.give_up();
             }
             let core = Arc::clone(&trial.core);
             core.readers.run(Box::new(move || {
@@ -160,6 +160,14 @@ impl TrialBalance {
         self.core.sequencer.when_durable(self.as_of_seq, Box::new(read));
     }
 
+    /// It cannot be ended, and nor can those that wait for it: the process is ending.
+    fn give_up(&self) {
+        let waiting = std::mem::take(&mut self.core.trial_balances.queue.lock().waiting);
+        for request in std::mem::take(&mut *self.requests.lock()).into_iter().chain(waiting) {
+            request.give_up();
+        }
+    }
+
     fn end(self: &Arc<Self>) {
         let totals = std::mem::take(&mut *self.totals.lock());
         let known = self.core.assets.read();
@@ -174,6 +182,40 @@ impl TrialBalance {
             request.finish_trial_balance(view.clone());
         }
         self.core.trial_balances.ended(&self.core);
+    }
+}
+
+/// A shard's part of a trial balance, on its way to the shard: dropped without an answer, it gives the trial balance up,
+/// because only a shard that is no more drops it.
+#[derive(Debug)]
+pub(crate) struct PendingShardSum {
+    trial: Arc<TrialBalance>,
+    /// Where to go on.
+    pub(crate) next_slot: usize,
+    answered: bool,
+}
+
+impl PendingShardSum {
+    fn new(trial: Arc<TrialBalance>) -> Self {
+        Self { trial, next_slot: 0, answered: false }
+    }
+
+    pub(crate) fn trial(&self) -> Arc<TrialBalance> {
+        Arc::clone(&self.trial)
+    }
+
+    /// Every wallet of the shard is summed up or asked.
+    pub(crate) fn finish(mut self) {
+        self.answered = true;
+        self.trial.answered();
+    }
+}
+
+impl Drop for PendingShardSum {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.trial.give_up();
+        }
     }
 }
 

@@ -26,6 +26,8 @@ mod recovery;
 mod recovery_tests;
 mod scratch_copy;
 mod sequencer;
+#[cfg(any(test, feature = "simulated-disk"))]
+mod simulated_disk;
 mod sled_store;
 mod wallet_index;
 mod writer;
@@ -43,5 +45,7 @@ pub use recovered_ledger::{
 };
 pub use recovery::{DroppedTail, OnRecord, OpenOptions, OpenedJournal, RecoveryReport, examine, open};
 pub use sequencer::{Committed, CriticalSection, Sequencer};
+#[cfg(any(test, feature = "simulated-disk"))]
+pub use simulated_disk::{Choose, Crash, DiskFailure, SimulatedDisk};
 pub use wallet_index::WalletIndex;
 pub use writer::{GroupCommit, JournalWriter, OnFailure};
