@@ -348,8 +348,9 @@ impl World {
             for queue in busy {
                 drop(self.wires.take(queue, 0));
             }
+            // A reader that has begun ends what it does.
             while self.jobs.len() > 0 {
-                drop(self.jobs.take(0));
+                self.jobs.take(0)();
             }
         }
         let core: Weak<Core> = Arc::downgrade(&self.core);
