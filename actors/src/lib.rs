@@ -13,6 +13,8 @@ mod claims;
 mod core;
 mod engine;
 mod in_flight;
+#[cfg(all(test, bursar_loom))]
+mod memory_order_tests;
 mod outbox;
 mod reader_pool;
 mod request;

@@ -13,9 +13,10 @@ use ledger::fold::AssetTotals;
 use ledger::{AssetId, Wallet, WalletId};
 use parking_lot::Mutex;
 use persistence::rebuild_wallet;
+use persistence::sync::AtomicU64;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The moment of the newest trial balance. Announced inside the critical section only, so whoever commits or learns of
 /// an entry above it knows of it.
@@ -34,7 +35,7 @@ pub(crate) struct Moment {
 }
 
 impl AnnouncedMoment {
-    fn announce(&self, seq: u64) -> Moment {
+    pub(crate) fn announce(&self, seq: u64) -> Moment {
         let number = self.number.load(Ordering::Relaxed) + 1;
         self.seq.store(seq, Ordering::Release);
         // After the seq: who sees the number sees the seq, or that of a later trial balance, which does no harm to a

@@ -17,6 +17,8 @@ mod error;
 mod free_space;
 mod head_file;
 mod journal;
+#[cfg(all(test, bursar_loom))]
+mod memory_order_tests;
 pub mod record;
 mod record_journal;
 mod record_store;
@@ -29,6 +31,7 @@ mod sequencer;
 #[cfg(any(test, feature = "simulated-disk"))]
 mod simulated_disk;
 mod sled_store;
+pub mod sync;
 mod wallet_index;
 mod writer;
 
