@@ -89,3 +89,17 @@ fn the_writer_takes_every_entry_and_never_sleeps_on_one() {
         assert_eq!(writer.join().unwrap(), 2);
     });
 }
+
+#[test]
+fn a_writer_that_sleeps_is_woken_by_an_entry() {
+    loom::model(|| {
+        let sequencer = Arc::new(Sequencer::new(0, 0, Arc::new(NoTime)));
+        let writer = thread::spawn({
+            let sequencer = Arc::clone(&sequencer);
+            // Nobody stops the sequencer: if nobody wakes the writer, loom finds that all threads wait.
+            move || sequencer.take_gathered(Gathered::default()).map(|group| group.entries())
+        });
+        sequencer.enter().append(1, b"one", &[WalletId(1)]);
+        assert_eq!(writer.join().unwrap(), Some(1));
+    });
+}
