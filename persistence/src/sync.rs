@@ -1,6 +1,6 @@
 //! The locks and atomics that tickets, claims, the sequencer and the durability gate are made of.
 //!
-//! In the server they are parking_lot's and the standard library's. Built with `--cfg bursar_loom` they are loom's, which
+//! In the server they are `parking_lot`'s and the standard library's. Built with `--cfg bursar_loom` they are loom's, which
 //! runs a test under every order of threads and every value that the memory model lets a load return. Nothing that is
 //! not checked that way needs them.
 

@@ -61,7 +61,7 @@ impl Clients {
         // First of all there has to be something to pay with, mostly.
         match self.begun {
             1 => return Asked::Assets(vec![Ok(asset(1)), Ok(asset(2))]),
-            2 => return Asked::Wallets((1..=self.wallets).map(|id| self.terms(id)).collect()),
+            2 => return Asked::Wallets((1..=self.wallets).map(Self::terms).collect()),
             _ => {}
         }
         match self.rng.random_range(0..100) {
@@ -71,7 +71,7 @@ impl Clients {
             ]),
             1..4 => {
                 let id = self.rng.random_range(1..=self.wallets + 1);
-                let mut terms = self.terms(id);
+                let mut terms = Self::terms(id);
                 if self.rng.random_ratio(1, 4) {
                     terms.code += 1;
                 }
@@ -133,7 +133,7 @@ impl Clients {
         WalletId(if self.rng.random_ratio(1, 4) { 1 } else { self.rng.random_range(1..=self.wallets) })
     }
 
-    fn terms(&self, id: u128) -> NewWallet {
+    fn terms(id: u128) -> NewWallet {
         let flags = match id {
             1 => WalletFlags::SYSTEM,
             6 => WalletFlags::CREDIT_FROZEN,
