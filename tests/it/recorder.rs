@@ -1,9 +1,9 @@
 //! The library of `tests/preload/recorder.c`, compiled and put under a real server: it writes down what the server does
 //! to its data directory, makes calls fail, kills at an exact call, and shifts the wall clock.
 
+use crate::books::Chance;
 use crate::server::bursar;
 use std::fs::{self, File};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -91,7 +91,8 @@ impl Recorder {
     pub(crate) fn new(root: &Path, notes: &Path) -> Self {
         let root = fs::canonicalize(root).expect("the root exists");
         let control_path = notes.join("control");
-        fs::write(&control_path, vec![0; CONTROL_BYTES as usize]).expect("there is room for the control file");
+        fs::write(&control_path, vec![0; CONTROL_BYTES as usize])
+            .expect("there is room for the control file");
         let control = File::options().read(true).write(true).open(&control_path).expect("it was just made");
         Self { root, log: notes.join("log"), control_path, control }
     }
@@ -170,10 +171,11 @@ fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/preload/recorder.c");
-        let mut hasher = DefaultHasher::new();
-        fs::read(&source).expect("the source is in the repository").hash(&mut hasher);
+        let text = fs::read(&source).expect("the source is in the repository");
+        // One file for each state of the source, so that a test never meets a library of another one.
+        let state = text.iter().fold(0, |state, &byte| Chance(state ^ u64::from(byte)).next());
         let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let library = place.join(format!("recorder-{:016x}.so", hasher.finish()));
+        let library = place.join(format!("recorder-{state:016x}.so"));
         if !library.exists() {
             let unfinished = place.join(format!("recorder-{}.unfinished", std::process::id()));
             let mut compiler = Command::new("cc");

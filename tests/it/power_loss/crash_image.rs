@@ -198,7 +198,7 @@ impl Writing<'_> {
                 write_back(&in_memory, &mut on_disk, change.touches(), self.sector, percent, chance);
             }
         }
-        let is_whole = matches!(kept, BytesKept::Everything | BytesKept::Nothing | BytesKept::Prefix);
+        let is_whole = matches!(kept, BytesKept::Everything | BytesKept::Prefix);
         if on_disk.len() < in_memory.len() && !is_whole && chance.below(3) == 0 {
             on_disk.resize(in_memory.len(), 0);
         }
