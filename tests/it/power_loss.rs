@@ -28,6 +28,7 @@ use crate::books::{Chance, setting};
 use crate::server::PATIENCE;
 use crash_image::{Survival, write_image};
 use disk::Disk;
+use image_check::{FINDINGS, Found};
 use recording::{Recording, Studio};
 use std::fs;
 use std::io::{BufRead, BufReader, Write as _};
@@ -127,7 +128,8 @@ fn check_images(collection: &Path, seeds: impl Iterator<Item = u64>) {
     let mut cuts: Vec<Cut> = seeds.map(|seed| Cut::choose(seed, &parts)).collect();
     // In this order each recording is followed once.
     cuts.sort_by_key(|cut| (cut.recording, cut.event));
-    let place = scratch();
+    let place = tempfile::tempdir_in(collection).expect("the collection is ours");
+    let mut found = Found::default();
     for (index, recording) in recordings.iter().enumerate() {
         let mut following = Following::start(recording);
         for cut in cuts.iter().filter(|cut| cut.recording == index) {
@@ -136,19 +138,26 @@ fn check_images(collection: &Path, seeds: impl Iterator<Item = u64>) {
             following.write_image(&cut.survival, &image);
             say(&format!("opening {}", cut.seed));
             let witness = &following.witness;
-            let checked = image_check::check(&image.join("data"), witness, &mut cut.chance.clone());
-            if let Err(fault) = checked {
-                let newest = &recording.log.events[cut.event - 1].what;
-                let acknowledged = witness.acknowledged();
-                say(&format!(
-                    "fault {} {cut:?}, after {newest:?}, {acknowledged} outcomes acknowledged: {fault}",
-                    cut.seed
-                ));
+            match image_check::check(&image.join("data"), witness, &mut cut.chance.clone()) {
+                Ok(more) => found = add(found, more),
+                Err(fault) => {
+                    let newest = &recording.log.events[cut.event - 1].what;
+                    let acknowledged = witness.acknowledged();
+                    say(&format!(
+                        "fault {} {cut:?}, after {newest:?}, {acknowledged} outcomes acknowledged: {fault}",
+                        cut.seed
+                    ));
+                }
             }
             fs::remove_dir_all(&image).expect("the place is ours");
         }
     }
-    say("done");
+    let found = found.map(|count| count.to_string());
+    say(&format!("done {}", found.join(" ")));
+}
+
+fn add(found: Found, more: Found) -> Found {
+    std::array::from_fn(|index| found[index] + more[index])
 }
 
 fn say(line: &str) {
@@ -195,25 +204,30 @@ impl Chunk {
         Self { child, lines }
     }
 
-    /// What was wrong with its images.
-    fn faults(&self) -> Vec<String> {
-        let mut faults = Vec::new();
+    /// What was found in its images, and what was wrong with them.
+    fn wait(&self) -> (Found, Vec<String>) {
+        let (mut found, mut faults) = (Found::default(), Vec::new());
         let mut opening = String::from("none");
         loop {
             match self.lines.recv_timeout(PATIENCE) {
-                Ok(line) if line == "done" => return faults,
                 Ok(line) => match line.split_once(' ') {
+                    Some(("done", counts)) => {
+                        for (found, count) in found.iter_mut().zip(counts.split(' ')) {
+                            *found = count.parse().expect("a number");
+                        }
+                        return (found, faults);
+                    }
                     Some(("opening", seed)) => seed.clone_into(&mut opening),
                     Some(("fault", fault)) => faults.push(fault.to_owned()),
                     _ => panic!("a chunk says {line}"),
                 },
                 Err(RecvTimeoutError::Timeout) => {
                     faults.push(format!("{opening} hangs"));
-                    return faults;
+                    return (found, faults);
                 }
                 Err(RecvTimeoutError::Disconnected) => {
                     faults.push(format!("{opening} ended the process that opened it"));
-                    return faults;
+                    return (found, faults);
                 }
             }
         }
@@ -229,7 +243,7 @@ impl Drop for Chunk {
 }
 
 /// Recordings of lives that begin with nothing, and of lives after power cuts in those.
-fn record(collection: &Path, seed: u64, images: usize) {
+fn record(collection: &Path, seed: u64, images: usize) -> Result<(), String> {
     let mut studio = Studio::new(collection, seed);
     studio.record_a_life();
     studio.record_a_hard_birth();
@@ -245,8 +259,10 @@ fn record(collection: &Path, seed: u64, images: usize) {
         following.go_on_until(cut.event);
         let image = collection.join("image");
         following.write_image(&cut.survival, &image);
-        studio.record_a_life_after(cut.recording, cut.event, &image);
+        let lived = studio.record_a_life_after(cut.recording, cut.event, &image);
+        lived.map_err(|ended| format!("what {cut:?} left was not opened: {ended:?}"))?;
     }
+    Ok(())
 }
 
 #[test]
@@ -257,12 +273,14 @@ fn after_a_power_cut_at_any_moment_everything_acknowledged_is_there() {
     let given = std::env::var_os("BURSAR_TEST_POWER_LOSS_RECORDINGS").map(PathBuf::from);
     let collection = given.clone().unwrap_or_else(|| made.path().to_owned());
     let begun = Instant::now();
-    if given.is_none() {
-        record(&collection, first_seed, images);
+    if given.is_none()
+        && let Err(fault) = record(&collection, first_seed, images)
+    {
+        panic!("{fault}\nthe newest recording in {} began with it", made.keep().display());
     }
     let recorded = begun.elapsed();
     let next = AtomicUsize::new(0);
-    let faults = Mutex::new(Vec::new());
+    let results = Mutex::new((Found::default(), Vec::new()));
     thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
@@ -273,12 +291,15 @@ fn after_a_power_cut_at_any_moment_everything_acknowledged_is_there() {
                     }
                     let seed = first_seed.wrapping_add(first as u64);
                     let chunk = Chunk::start(&collection, seed, CHUNK.min(images - first));
-                    faults.lock().expect("nobody panics with it").extend(chunk.faults());
+                    let (found, faults) = chunk.wait();
+                    let mut results = results.lock().expect("nobody panics with it");
+                    results.0 = add(results.0, found);
+                    results.1.extend(faults);
                 }
             });
         }
     });
-    let faults = faults.into_inner().expect("nobody panics with it");
+    let (found, faults): (Found, Vec<String>) = results.into_inner().expect("nobody panics with it");
     println!(
         "{images} images of {} recordings in {:.1} s, after {:.1} s of recording: {} faults",
         recording::count(&collection),
@@ -286,10 +307,17 @@ fn after_a_power_cut_at_any_moment_everything_acknowledged_is_there() {
         recorded.as_secs_f64(),
         faults.len()
     );
+    for (finding, count) in FINDINGS.iter().zip(found) {
+        println!("{count:6} images: {finding}");
+        assert!(
+            count > 0 || images < LONG_LIFE_FROM || !faults.is_empty(),
+            "no image was {finding}: they are not what they should be"
+        );
+    }
     if let Some(first) = faults.first() {
         let seed = first.split(' ').next().expect("a split has a first part");
         let kept = if given.is_some() { collection } else { made.keep() };
-        for fault in &faults {
+        for fault in faults.iter().take(5) {
             println!("{fault}");
         }
         panic!(

@@ -12,15 +12,38 @@ use persistence::{Group, OpenOptions, RecoveredLedger, open_ledger, verify};
 use std::collections::HashSet;
 use std::path::Path;
 
-/// Says what is wrong with the directory, if anything is. Chance decides what else than opening is tried.
-pub(crate) fn check(data: &Path, witness: &Witness, chance: &mut Chance) -> Result<(), String> {
+/// What an opening may find, as numbers in [`Found`].
+pub(crate) const FINDINGS: [&str; 5] = [
+    "as a clean stop left it",
+    "never completed",
+    "a head with a torn slot",
+    "a snapshot that an opening left unfinished",
+    "more entries than anybody was told of",
+];
+
+/// Which of the [`FINDINGS`] were made.
+pub(crate) type Found = [usize; 5];
+
+/// Says what was found, or what is wrong with the directory. Chance decides what else than opening is tried.
+pub(crate) fn check(data: &Path, witness: &Witness, chance: &mut Chance) -> Result<Found, String> {
     if chance.below(4) == 0 {
         check_verification(data, witness)?;
     }
     if chance.below(25) == 0 {
-        return check_served(data, witness, chance);
+        check_served(data, witness, chance)?;
+        return Ok(Found::default());
     }
+    let was_begun = data.exists();
     let (ledger, entries) = open(data)?;
+    let report = &ledger.report;
+    let has_warning = |part: &str| report.warnings.iter().any(|warning| warning.contains(part));
+    let found = [
+        report.clean && !report.created,
+        report.created && was_begun,
+        has_warning("slots"),
+        has_warning("left by a crash during an open"),
+        report.last_seq > witness.newest_seq,
+    ];
     if ledger.report.head_seq < witness.newest_seq {
         return Err(format!(
             "head says that {} was acknowledged, and {} was",
@@ -39,7 +62,8 @@ pub(crate) fn check(data: &Path, witness: &Witness, chance: &mut Chance) -> Resu
         let (before, after) = (entries.len(), again.len());
         return Err(format!("the second opening finds other entries: {after}, {before} before"));
     }
-    end(ledger, chance).map(drop)
+    end(ledger, chance)?;
+    Ok(found.map(usize::from))
 }
 
 fn open(data: &Path) -> Result<(RecoveredLedger, Entries), String> {
