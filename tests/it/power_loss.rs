@@ -29,10 +29,9 @@ use crate::server::PATIENCE;
 use crash_image::{Survival, write_image};
 use disk::Disk;
 use image_check::{FINDINGS, Found};
-use recording::{Recording, Studio};
+use recording::{Parts, Recording, Studio, read_parts};
 use std::fs;
 use std::io::{BufRead, BufReader, Write as _};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
@@ -73,12 +72,16 @@ struct Cut {
 }
 
 impl Cut {
-    fn choose(seed: u64, parts: &[Vec<Range<usize>>]) -> Self {
+    fn choose(seed: u64, parts: &[Parts]) -> Self {
         let mut chance = Chance(seed);
-        let recording = chance.below(parts.len() as u64) as usize;
-        let parts = &parts[recording];
-        let part = &parts[chance.below(parts.len() as u64) as usize];
-        let event = part.start + 1 + chance.below(part.len() as u64) as usize;
+        let mut left = chance.below(parts.iter().map(|parts| parts.weight).sum());
+        let mut recording = 0;
+        while let Some(still_left) = left.checked_sub(parts[recording].weight) {
+            (left, recording) = (still_left, recording + 1);
+        }
+        let ranges = &parts[recording].ranges;
+        let range = &ranges[chance.below(ranges.len() as u64) as usize];
+        let event = range.start + 1 + chance.below(range.len() as u64) as usize;
         let survival = Survival::choose(&mut chance);
         Self { seed, recording, event, survival, chance }
     }
@@ -115,24 +118,18 @@ impl<'a> Following<'a> {
     }
 }
 
-fn read_collection(collection: &Path) -> (Vec<Recording>, Vec<Vec<Range<usize>>>) {
-    let recordings: Vec<Recording> =
-        (0..recording::count(collection)).map(|index| Recording::read(collection, index)).collect();
-    let parts = recordings.iter().map(|recording| recording.parts.clone()).collect();
-    (recordings, parts)
-}
-
 /// Opens the images of some seeds, and says on standard output how far it is.
 fn check_images(collection: &Path, seeds: impl Iterator<Item = u64>) {
-    let (recordings, parts) = read_collection(collection);
+    let parts = read_parts(collection);
     let mut cuts: Vec<Cut> = seeds.map(|seed| Cut::choose(seed, &parts)).collect();
     // In this order each recording is followed once.
     cuts.sort_by_key(|cut| (cut.recording, cut.event));
     let place = tempfile::tempdir_in(collection).expect("the collection is ours");
     let mut found = Found::default();
-    for (index, recording) in recordings.iter().enumerate() {
+    for cuts in cuts.chunk_by(|cut, next| cut.recording == next.recording) {
+        let recording = &Recording::read(collection, cuts[0].recording);
         let mut following = Following::start(recording);
-        for cut in cuts.iter().filter(|cut| cut.recording == index) {
+        for cut in cuts {
             following.go_on_until(cut.event);
             let image = place.path().join("image");
             following.write_image(&cut.survival, &image);
@@ -251,11 +248,12 @@ fn record(collection: &Path, seed: u64, images: usize) -> Result<(), String> {
         studio.record_a_life();
         studio.record_a_long_life();
     }
-    let (recordings, parts) = read_collection(collection);
+    let parts = read_parts(collection);
     let mut chance = Chance(seed);
     for _ in 0..=images / LONG_LIFE_FROM {
         let cut = Cut::choose(chance.next(), &parts);
-        let mut following = Following::start(&recordings[cut.recording]);
+        let recording = Recording::read(collection, cut.recording);
+        let mut following = Following::start(&recording);
         following.go_on_until(cut.event);
         let image = collection.join("image");
         following.write_image(&cut.survival, &image);

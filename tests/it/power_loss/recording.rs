@@ -23,9 +23,16 @@ pub(crate) struct Recording {
     pub(crate) conversation: Conversation,
     /// What everybody knew when it began.
     pub(crate) before: Witness,
-    /// Ranges of events that are equally likely to hold a cut: of each process its start, its service, and its end.
-    pub(crate) parts: Vec<Range<usize>>,
     place: PathBuf,
+}
+
+/// How a recording is cut.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    /// How likely it is to be this recording: less for one that takes long to open.
+    pub(crate) weight: u64,
+    /// Events that are equally likely to hold the cut: of each process its start, its service, and its end.
+    pub(crate) ranges: Vec<Range<usize>>,
 }
 
 impl Recording {
@@ -42,8 +49,7 @@ impl Recording {
             }
             Err(_) => Witness::default(),
         };
-        let parts = parts(&log);
-        Self { log, conversation, before, parts, place }
+        Self { log, conversation, before, place }
     }
 
     /// The disk before the first event.
@@ -60,6 +66,18 @@ impl Recording {
     }
 }
 
+/// The parts of each recording of a collection, without reading the recordings themselves.
+pub(crate) fn read_parts(collection: &Path) -> Vec<Parts> {
+    let read = |index| {
+        let text = fs::read_to_string(place(collection, index).join("parts")).expect("it was finished");
+        let mut numbers = text.split_whitespace().map(|number| number.parse().expect("a number"));
+        let weight = numbers.next().expect("the weight comes first") as u64;
+        let numbers: Vec<usize> = numbers.collect();
+        Parts { weight, ranges: numbers.chunks(2).map(|range| range[0]..range[1]).collect() }
+    };
+    (0..count(collection)).map(read).collect()
+}
+
 fn place(collection: &Path, index: usize) -> PathBuf {
     collection.join(format!("recording-{index}"))
 }
@@ -69,7 +87,7 @@ pub(crate) fn count(collection: &Path) -> usize {
     (0..).take_while(|&index| place(collection, index).is_dir()).count()
 }
 
-fn parts(log: &EventLog) -> Vec<Range<usize>> {
+fn ranges(log: &EventLog) -> Vec<Range<usize>> {
     let is = |what: &What| {
         let what = what.clone();
         move |(_, event): &(usize, &super::event_log::Event)| event.what == what
@@ -77,15 +95,15 @@ fn parts(log: &EventLog) -> Vec<Range<usize>> {
     let events = || log.events.iter().enumerate();
     let mut starts: Vec<usize> = events().filter(is(&What::Started)).map(|(at, _)| at).collect();
     starts.push(log.events.len());
-    let mut parts = Vec::new();
+    let mut ranges = Vec::new();
     for process in starts.windows(2) {
         let [start, end] = [process[0], process[1]];
         let within = |&(at, _): &(usize, &super::event_log::Event)| (start..end).contains(&at);
         let first = events().filter(within).find(is(&What::Received)).map_or(end, |(at, _)| at);
         let last = events().filter(within).filter(is(&What::Sent)).last().map_or(first, |(at, _)| at + 1);
-        parts.extend([start..first, first..last, last..end].into_iter().filter(|part| !part.is_empty()));
+        ranges.extend([start..first, first..last, last..end].into_iter().filter(|range| !range.is_empty()));
     }
-    parts
+    ranges
 }
 
 /// The engine writes its log in segments of this length.
@@ -132,7 +150,7 @@ impl<'a> Studio<'a> {
         session.kill_while_opening(80);
         session.serve_and_stop(SOME);
         session.serve_and_stop(Amount { rounds: 2, ..SOME });
-        session.finish();
+        session.finish(16);
     }
 
     /// Kills in the midst of creation, over and over, and then some work.
@@ -143,20 +161,20 @@ impl<'a> Studio<'a> {
         }
         session.serve_and_kill();
         session.serve_and_stop(Amount { rounds: 2, ..SOME });
-        session.finish();
+        session.finish(16);
     }
 
     /// So much work that the engine's log outgrows its first segments.
     pub(crate) fn record_a_long_life(&mut self) {
         let mut session = self.new_session(None);
-        let much = Amount { connections: 2, rounds: 12, batch_max: 6_000, metadata_max: 256 };
+        let much = Amount { connections: 2, rounds: 25, batch_max: 4_000, metadata: 256 };
         session.serve_and_stop(much);
         session.serve_and_kill();
         session.kill_while_opening(80);
         session.serve_and_stop(SOME);
         let bytes = fs::metadata(session.recorder.root().join("data/journal/db")).expect("the log").len();
-        assert!(bytes > 3 * SEGMENT_BYTES, "only {bytes} bytes: it never outgrew a segment");
-        session.finish();
+        assert!(bytes > 2 * SEGMENT_BYTES, "only {bytes} bytes: it never outgrew a segment");
+        session.finish(4);
     }
 
     /// Goes on with a directory that a power cut after an event of another recording left.
@@ -173,7 +191,7 @@ impl<'a> Studio<'a> {
         session.launch()?.stop();
         session.serve_and_kill();
         session.serve_and_stop(Amount { rounds: 4, ..SOME });
-        session.finish();
+        session.finish(16);
         Ok(())
     }
 }
@@ -234,7 +252,7 @@ impl Session {
     }
 
     /// Compares what the events amount to with what is there.
-    fn finish(self) {
+    fn finish(self, weight: u64) {
         let log = EventLog::read(self.recorder.log());
         let base = self.place.join("base");
         let mut disk = if base.is_dir() { Disk::holding(&base) } else { Disk::empty() };
@@ -242,6 +260,9 @@ impl Session {
             disk.follow(event, &log);
         }
         assert_same(&contents(self.recorder.root()), &disk.newest(&log));
+        let mut parts = vec![format!("{weight}\n")];
+        parts.extend(ranges(&log).iter().map(|range| format!("{} {}\n", range.start, range.end)));
+        fs::write(self.place.join("parts"), parts.concat()).expect("the collection is ours");
         fs::remove_dir_all(self.recorder.root()).expect("the collection is ours");
     }
 }

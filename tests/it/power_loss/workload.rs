@@ -29,12 +29,12 @@ pub(crate) struct Amount {
     pub(crate) rounds: u64,
     /// Transfers in a batch, at most.
     pub(crate) batch_max: u64,
-    /// Bytes of metadata of a transfer, at most.
-    pub(crate) metadata_max: u64,
+    /// Bytes of metadata of most transfers; the others have none.
+    pub(crate) metadata: u64,
 }
 
 /// Enough to show everything, on the way to a kill or a stop.
-pub(crate) const SOME: Amount = Amount { connections: 4, rounds: 12, batch_max: 12, metadata_max: 40 };
+pub(crate) const SOME: Amount = Amount { connections: 4, rounds: 12, batch_max: 12, metadata: 40 };
 
 impl Workload {
     pub(crate) fn new(seed: u64) -> Self {
@@ -148,7 +148,8 @@ impl OneClient {
         };
         // Nothing, and to the same wallet, is refused without using up the id.
         let amount = self.chance.below(60);
-        let metadata = (0..self.chance.below(self.amount.metadata_max + 1)).map(|_| self.chance.next() as u8);
+        let bytes = if self.chance.below(4) == 0 { 0 } else { self.amount.metadata };
+        let metadata = (0..bytes).map(|_| self.chance.next() as u8);
         let metadata = metadata.collect();
         Transfer { metadata, ..transfer(id, u128::from(from), u128::from(to), u128::from(amount)) }
     }
