@@ -15,28 +15,25 @@
 //! | `conversation`, `witness` | what was acknowledged by then, and whether it is there |
 //! | `image_check` | opening |
 
-mod conversation;
-mod crash_image;
-mod disk;
-mod event_log;
-mod image_check;
-mod recording;
-mod witness;
-mod workload;
+pub(crate) mod conversation;
+pub(crate) mod crash_image;
+pub(crate) mod disk;
+pub(crate) mod event_log;
+pub(crate) mod image_check;
+pub(crate) mod recording;
+pub(crate) mod witness;
+pub(crate) mod workload;
 
 use crate::books::{Chance, setting};
-use crate::server::PATIENCE;
+use crate::separate_process::{Heard, SeparateProcess, say, task};
 use crash_image::{Survival, write_image};
 use disk::Disk;
 use image_check::{FINDINGS, Found};
 use recording::{Parts, Recording, Studio, read_parts};
 use std::fs;
-use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Instant;
 use tempfile::TempDir;
@@ -52,7 +49,7 @@ const LONG_LIFE_FROM: usize = 500;
 const ROOM_BYTES: u64 = 1 << 30;
 
 /// In memory where there is room, because a power cut that is only played needs no disk.
-fn scratch() -> TempDir {
+pub(crate) fn scratch() -> TempDir {
     let memory = Path::new("/dev/shm");
     let has_room = persistence::free_bytes(memory).is_ok_and(|free| free > ROOM_BYTES);
     let made = if has_room { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
@@ -88,21 +85,21 @@ impl Cut {
 }
 
 /// A recording that is followed event by event, with what is known on the way.
-struct Following<'a> {
+pub(crate) struct Following<'a> {
     recording: &'a Recording,
     disk: Disk,
-    witness: Witness,
+    pub(crate) witness: Witness,
     /// Events before this one have happened.
     event: usize,
 }
 
 impl<'a> Following<'a> {
-    fn start(recording: &'a Recording) -> Self {
+    pub(crate) fn start(recording: &'a Recording) -> Self {
         let witness = recording.before.clone();
         Self { recording, disk: recording.disk_at_start(), witness, event: 0 }
     }
 
-    fn go_on_until(&mut self, event: usize) {
+    pub(crate) fn go_on_until(&mut self, event: usize) {
         let events = self.event..event;
         for event in &self.recording.log.events[events.clone()] {
             self.disk.follow(event, &self.recording.log);
@@ -112,7 +109,7 @@ impl<'a> Following<'a> {
     }
 
     /// Makes a directory of what a power cut now leaves.
-    fn write_image(&self, survival: &Survival, place: &Path) {
+    pub(crate) fn write_image(&self, survival: &Survival, place: &Path) {
         fs::create_dir(place).expect("the place is ours");
         write_image(&self.disk, &self.recording.log, survival.clone(), place);
     }
@@ -133,109 +130,69 @@ fn check_images(collection: &Path, seeds: impl Iterator<Item = u64>) {
             following.go_on_until(cut.event);
             let image = place.path().join("image");
             following.write_image(&cut.survival, &image);
-            say(&format!("opening {}", cut.seed));
+            say("opening", &cut.seed.to_string());
             let witness = &following.witness;
             match image_check::check(&image.join("data"), witness, &mut cut.chance.clone()) {
                 Ok(more) => found = add(found, more),
                 Err(fault) => {
                     let newest = &recording.log.events[cut.event - 1].what;
                     let acknowledged = witness.acknowledged();
-                    say(&format!(
-                        "fault {} {cut:?}, after {newest:?}, {acknowledged} outcomes acknowledged: {fault}",
-                        cut.seed
-                    ));
+                    let seed = cut.seed;
+                    say(
+                        "fault",
+                        &format!(
+                            "{seed} {cut:?}, after {newest:?}, {acknowledged} outcomes acknowledged: {fault}"
+                        ),
+                    );
                 }
             }
             fs::remove_dir_all(&image).expect("the place is ours");
         }
     }
     let found = found.map(|count| count.to_string());
-    say(&format!("done {}", found.join(" ")));
+    say("done", &found.join(" "));
 }
 
 fn add(found: Found, more: Found) -> Found {
     std::array::from_fn(|index| found[index] + more[index])
 }
 
-fn say(line: &str) {
-    let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "\n> {}", line.replace('\n', " ")).expect("somebody reads");
-    stdout.flush().expect("somebody reads");
-}
-
-/// The part of a process that [`Chunk`] starts.
+/// Opens the images that its task names.
 #[test]
 #[ignore = "run by the test of the images, in processes of its own"]
 fn a_chunk_of_images() {
-    let Ok(text) = std::env::var("BURSAR_TEST_POWER_LOSS_CHUNK") else { return };
-    let fields: Vec<&str> = text.splitn(3, ' ').collect();
+    let Some(task) = task() else { return };
+    let fields: Vec<&str> = task.splitn(3, ' ').collect();
     let number = |text: &str| text.parse::<u64>().expect("a number");
     let (first, count) = (number(fields[0]), number(fields[1]));
     check_images(Path::new(fields[2]), (0..count).map(|index| first.wrapping_add(index)));
 }
 
-/// A process that opens one chunk of images. Dropped, it is killed.
-struct Chunk {
-    child: Child,
-    lines: Receiver<String>,
-}
-
-impl Chunk {
-    fn start(collection: &Path, first_seed: u64, count: usize) -> Self {
-        let mut command = Command::new(std::env::current_exe().expect("this program has a path"));
-        command
-            .args(["--exact", "power_loss::a_chunk_of_images", "--ignored", "--nocapture"])
-            .env("BURSAR_TEST_POWER_LOSS_CHUNK", format!("{first_seed} {count} {}", collection.display()))
-            .stdout(Stdio::piped());
-        let mut child = command.spawn().expect("this program runs");
-        let stdout = BufReader::new(child.stdout.take().expect("standard output is piped"));
-        let (sender, lines) = mpsc::channel();
-        thread::spawn(move || {
-            for line in stdout.lines().map_while(Result::ok) {
-                if let Some(said) = line.strip_prefix("> ") {
-                    // Nobody may listen any more.
-                    let _heard = sender.send(said.to_owned());
+/// Has a chunk of images opened. Says what was found in them, and what was wrong with them.
+fn check_chunk(collection: &Path, first_seed: u64, count: usize) -> (Found, Vec<String>) {
+    let task = format!("{first_seed} {count} {}", collection.display());
+    let process = SeparateProcess::start("power_loss::a_chunk_of_images", &task);
+    let (mut found, mut faults) = (Found::default(), Vec::new());
+    let mut opening = String::from("none");
+    loop {
+        match process.hear() {
+            Heard::Said(word, counts) if word == "done" => {
+                for (found, count) in found.iter_mut().zip(counts.split(' ')) {
+                    *found = count.parse().expect("a number");
                 }
+                return (found, faults);
             }
-        });
-        Self { child, lines }
-    }
-
-    /// What was found in its images, and what was wrong with them.
-    fn wait(&self) -> (Found, Vec<String>) {
-        let (mut found, mut faults) = (Found::default(), Vec::new());
-        let mut opening = String::from("none");
-        loop {
-            match self.lines.recv_timeout(PATIENCE) {
-                Ok(line) => match line.split_once(' ') {
-                    Some(("done", counts)) => {
-                        for (found, count) in found.iter_mut().zip(counts.split(' ')) {
-                            *found = count.parse().expect("a number");
-                        }
-                        return (found, faults);
-                    }
-                    Some(("opening", seed)) => seed.clone_into(&mut opening),
-                    Some(("fault", fault)) => faults.push(fault.to_owned()),
-                    _ => panic!("a chunk says {line}"),
-                },
-                Err(RecvTimeoutError::Timeout) => {
-                    faults.push(format!("{opening} hangs"));
-                    return (found, faults);
-                }
-                Err(RecvTimeoutError::Disconnected) => {
-                    faults.push(format!("{opening} ended the process that opened it"));
-                    return (found, faults);
-                }
+            Heard::Said(word, seed) if word == "opening" => opening = seed,
+            Heard::Said(_, fault) => faults.push(fault),
+            Heard::Hangs => {
+                faults.push(format!("{opening} hangs"));
+                return (found, faults);
+            }
+            Heard::Ended => {
+                faults.push(format!("{opening} ended the process that opened it"));
+                return (found, faults);
             }
         }
-    }
-}
-
-impl Drop for Chunk {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _killed = self.child.kill();
-        let _reaped = self.child.wait();
     }
 }
 
@@ -288,8 +245,7 @@ fn after_a_power_cut_at_any_moment_everything_acknowledged_is_there() {
                         break;
                     }
                     let seed = first_seed.wrapping_add(first as u64);
-                    let chunk = Chunk::start(&collection, seed, CHUNK.min(images - first));
-                    let (found, faults) = chunk.wait();
+                    let (found, faults) = check_chunk(&collection, seed, CHUNK.min(images - first));
                     let mut results = results.lock().expect("nobody panics with it");
                     results.0 = add(results.0, found);
                     results.1.extend(faults);

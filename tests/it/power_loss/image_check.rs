@@ -33,6 +33,11 @@ pub(crate) fn check(data: &Path, witness: &Witness, chance: &mut Chance) -> Resu
         check_served(data, witness, chance)?;
         return Ok(Found::default());
     }
+    check_opened(data, witness, chance)
+}
+
+/// Opens it in this process, twice.
+pub(crate) fn check_opened(data: &Path, witness: &Witness, chance: &mut Chance) -> Result<Found, String> {
     let was_begun = data.exists();
     let (ledger, entries) = open(data)?;
     let report = &ledger.report;
@@ -130,7 +135,7 @@ fn check_verification(data: &Path, witness: &Witness) -> Result<(), String> {
 }
 
 /// The real binary serves it: every id that was used up is answered as it was, and new transfers are taken.
-fn check_served(data: &Path, witness: &Witness, chance: &mut Chance) -> Result<(), String> {
+pub(crate) fn check_served(data: &Path, witness: &Witness, chance: &mut Chance) -> Result<(), String> {
     let started = Server::attempt(data, &["--shards", "2"]);
     let mut server = started.map_err(|ended| format!("the server did not start: {ended:?}"))?;
     let settled = witness.settled_transfers();

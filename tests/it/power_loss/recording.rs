@@ -39,8 +39,6 @@ impl Recording {
     /// Reads recording number `index` of a collection.
     pub(crate) fn read(collection: &Path, index: usize) -> Self {
         let place = place(collection, index);
-        let log = EventLog::read(&place.join("log"));
-        let conversation = Conversation::read(&log);
         let before = match fs::read_to_string(place.join("after")) {
             Ok(text) => {
                 let numbers: Vec<usize> =
@@ -49,7 +47,18 @@ impl Recording {
             }
             Err(_) => Witness::default(),
         };
-        Self { log, conversation, before, place }
+        Self::made_at(&place, before)
+    }
+
+    /// Reads the recording at this place, with what everybody knew when it began.
+    pub(crate) fn made_at(place: &Path, before: Witness) -> Self {
+        let log = EventLog::read(&place.join("log"));
+        let conversation = Conversation::read(&log);
+        Self { log, conversation, before, place: place.to_owned() }
+    }
+
+    pub(crate) fn place(&self) -> &Path {
+        &self.place
     }
 
     /// The disk before the first event.
@@ -293,7 +302,8 @@ pub(crate) fn contents(root: &Path) -> BTreeMap<String, Option<Vec<u8>>> {
     found
 }
 
-fn copy(from: &Path, to: &Path) {
+/// Copies a directory with all that is below it.
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir(to).expect("the collection is ours");
     for entry in fs::read_dir(from).expect("a directory") {
         let path = entry.expect("an entry").path();
