@@ -254,7 +254,7 @@ fn check_end(recording: &Recording, run: &Run, went: &Went) -> Result<(), String
     for event in &recording.log.events {
         match &event.what {
             What::Opened { path, .. } => drop(paths.insert(event.handle, path.clone())),
-            What::Faulted { path } if path.is_empty() => struck.push(paths[&event.handle].clone()),
+            What::Faulted { path } if path.is_empty() => struck.push(paths.get(&event.handle).cloned().unwrap_or_default()),
             What::Faulted { path } => struck.push(path.clone()),
             _ => {}
         }
