@@ -242,7 +242,7 @@ fn write_back(
 /// Zeros take no room and no time.
 fn write_sparse(path: &Path, bytes: &[u8]) {
     const BLOCK: usize = 64 << 10;
-    const ZEROS: [u8; BLOCK] = [0; BLOCK];
+    static ZEROS: [u8; BLOCK] = [0; BLOCK];
     let file = File::create_new(path).expect("the place of the image is ours");
     file.set_len(bytes.len() as u64).expect("there is room for the image");
     for (index, block) in bytes.chunks(BLOCK).enumerate() {
