@@ -138,7 +138,7 @@ pub async fn run(
         );
     }
     let rest = config.drain_timeout.saturating_sub(stop_begun.elapsed());
-    engine.stop(rest).await.context("the last entries could not be written")?;
+    engine.stop(rest).await.context("the stop is not a clean one")?;
     announce("stopped");
     Ok(())
 }
