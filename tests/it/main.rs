@@ -6,17 +6,21 @@
 //! | `model` | that a naive model, and conservation under concurrency, agree with the server |
 //! | `bad_input` | that a hostile or broken client harms nobody but itself |
 //! | `restart`, `disk_full` | that what was acknowledged stays, whatever happens to the process or the disk |
+//! | `power_loss` | that it stays through a power cut at any moment |
+//! | `io_faults`, `clock` | that it stays when the disk fails, and when the wall clock is set |
 //! | `http`, `command_line` | what operators and people see |
 //! | `supervision` | that a wallet which panics is rebuilt, and others go on |
 //! | `engine` | permits and deadlines, exactly |
 //! | `architecture` | who may depend on whom |
 //! | `documents` | that the documents say what the code does |
 //!
-//! `server`, `raw_connection`, `books` and `metrics_page` are what the tests are written with.
+//! `server`, `raw_connection`, `books`, `metrics_page`, `recorder` and `separate_process` are what the tests are written
+//! with.
 
 mod architecture;
 mod bad_input;
 mod books;
+mod clock;
 mod command_line;
 mod disk_full;
 mod documents;
