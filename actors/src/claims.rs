@@ -70,7 +70,7 @@ impl Default for Claims {
 impl Claims {
     /// Notes an id that is found in the journal; false if it was there before.
     pub(crate) fn recover(&self, id: TransferId, seq: u64) -> bool {
-        self.stripe(id).lock().ids.insert(id.into(), seq).is_none()
+        cfg!(bursar_broken = "forgotten_ids") || self.stripe(id).lock().ids.insert(id.into(), seq).is_none()
     }
 
     /// Asks for `id` on behalf of `item`.

@@ -118,7 +118,11 @@ impl Ticket {
     }
 
     fn require_open(&self, attempt: u8) -> Result<(), NotOpen> {
-        if self.fate(attempt) == Fate::Open { Ok(()) } else { Err(NotOpen) }
+        if cfg!(bursar_broken = "no_ticket_check") || self.fate(attempt) == Fate::Open {
+            Ok(())
+        } else {
+            Err(NotOpen)
+        }
     }
 }
 

@@ -18,13 +18,15 @@ mod free_space;
 mod head_file;
 mod journal;
 pub mod record;
+mod record_journal;
+mod record_store;
 mod recovered_ledger;
 mod recovery;
 #[cfg(test)]
 mod recovery_tests;
 mod scratch_copy;
 mod sequencer;
-mod sled_journal;
+mod sled_store;
 mod wallet_index;
 mod writer;
 
@@ -35,11 +37,11 @@ pub use error::{Damage, PersistenceError};
 pub use free_space::free_bytes;
 pub use journal::{ChainPoint, Group, Journal, JournalReader, Records};
 pub use record::{Record, RecordError};
+pub use record_journal::RecordJournal;
 pub use recovered_ledger::{
     RecoveredLedger, VerifyReport, open_ledger, read_entries, rebuild_wallet, verify,
 };
 pub use recovery::{DroppedTail, OnRecord, OpenOptions, OpenedJournal, RecoveryReport, examine, open};
 pub use sequencer::{Committed, CriticalSection, Sequencer};
-pub use sled_journal::SledJournal;
 pub use wallet_index::WalletIndex;
 pub use writer::{GroupCommit, JournalWriter, OnFailure};
