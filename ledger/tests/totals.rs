@@ -151,8 +151,8 @@ fn a_fold_totals_each_asset_apart_and_shows_those_without_wallets() {
     apply(Entry::Transferred(transfer(2, 2, 3, 1, 5)));
     apply(Entry::Transferred(transfer(3, 5, 4, 2, 900)));
     let refused = Entry::TransferRefused {
-        transfer: transfer(4, 1, 3, 1, 1_000_000),
-        refusal: Status::InsufficientFunds.into(),
+        transfer: transfer(4, 3, 6, 1, 80),
+        refusal: Status::CreditWalletNotFound.into(),
     };
     apply(refused);
     let totals = |wallets, posted| AssetTotals {
@@ -166,6 +166,40 @@ fn a_fold_totals_each_asset_apart_and_shows_those_without_wallets() {
     assert_eq!((fold.last_seq, fold.last_timestamp_ns), (12, 120));
     assert_eq!((fold.wallets[&WalletId(2)].version, fold.wallets[&WalletId(2)].last_seq), (3, 10));
     assert_eq!(fold.assets[&AssetId(3)].1, 3);
+}
+
+#[test]
+fn a_journaled_refusal_that_the_rules_do_not_give_is_a_fault() {
+    let mut fold = Fold::default();
+    let code = AssetCode::new("USD").expect("a valid code");
+    fold.apply(1, 1, &Entry::AssetCreated(Asset { id: AssetId(1), code, scale: 2 })).expect("the first");
+    for (seq, flags) in [(2, WalletFlags::SYSTEM), (3, WalletFlags::default())] {
+        let wallet = NewWallet { flags, ..terms(u128::from(seq), 1) };
+        fold.apply(seq, seq, &Entry::WalletCreated(wallet)).expect("it is new");
+    }
+    let check = |debit, credit, status: Status, expected: Result<(), &str>| {
+        let entry =
+            Entry::TransferRefused { transfer: transfer(1, debit, credit, 1, 5), refusal: status.into() };
+        let mut applied = fold.clone();
+        let fault = applied.apply(4, 4, &entry).map_err(|fault| fault.to_string());
+        assert_eq!(fault.as_ref().map_err(String::as_str), expected.as_ref().map_err(|text| *text));
+        assert_eq!(applied.last_seq, if expected.is_ok() { 4 } else { 3 });
+        assert_eq!(applied.wallets, fold.wallets, "a refusal moves nothing");
+    };
+    check(3, 2, Status::InsufficientFunds, Ok(()));
+    check(2, 9, Status::CreditWalletNotFound, Ok(()));
+    check(
+        3,
+        2,
+        Status::DebitWalletFrozen,
+        Err("entry 4: refuses a transfer as debit_wallet_frozen, and not as insufficient_funds"),
+    );
+    check(
+        2,
+        3,
+        Status::InsufficientFunds,
+        Err("entry 4: refuses a transfer that is to be done, as insufficient_funds"),
+    );
 }
 
 #[test]
