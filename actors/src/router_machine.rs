@@ -92,6 +92,7 @@ fn begin_transfers(core: &Arc<Core>, request: &Arc<Request>, post: &mut dyn Post
             request.refuse(index, refusal);
             continue;
         }
+        core.inject_fault("route", transfer.debit_wallet);
         let item = || RequestItem { request: Arc::clone(request), index };
         match core.claims.claim(transfer.id, item) {
             Claim::Granted => parts.add(core, transfer.debit_wallet, index),
