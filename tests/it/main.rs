@@ -26,6 +26,7 @@ mod metrics_page;
 mod model;
 mod raw_connection;
 mod restart;
+mod running_ledger;
 mod server;
 mod supervision;
 mod transfers;
