@@ -112,6 +112,8 @@ enum Mode {
     Ready,
     /// Waits for its state from the journal; what holds no reservation elsewhere is parked.
     Rebuilding,
+    /// Still waits, and longer than anybody is to wait for it: everything is turned away.
+    RebuildingTooLong,
     /// Has failed too often, and does nothing until the process starts again.
     Quarantined,
 }
@@ -165,7 +167,7 @@ impl WalletMachine {
     pub(crate) fn handle(&mut self, message: WalletMessage, turn: &mut Turn<'_>) {
         match self.mode {
             Mode::Ready => self.handle_ready(message, turn),
-            Mode::Rebuilding => self.handle_rebuilding(message, turn),
+            Mode::Rebuilding | Mode::RebuildingTooLong => self.handle_rebuilding(message, turn),
             Mode::Quarantined => Self::turn_away(message, Status::WalletQuarantined, turn),
         }
     }
@@ -488,6 +490,7 @@ impl WalletMachine {
             }
             WalletMessage::LosePatience { restart } if restart == self.restarts => {
                 turn.core.inject_fault("lose_patience", self.id);
+                self.mode = Mode::RebuildingTooLong;
                 self.turn_parked_away(Status::Unavailable, turn);
             }
             // It holds a reservation, so it does not wait.
@@ -506,7 +509,11 @@ impl WalletMachine {
             | WalletMessage::Released { .. }
             | WalletMessage::SumUp(_) => {}
             message @ (WalletMessage::Begin(_) | WalletMessage::Create(_) | WalletMessage::Read(_)) => {
-                self.parked.push_back(message);
+                if matches!(self.mode, Mode::RebuildingTooLong) {
+                    Self::turn_away(message, Status::Unavailable, turn);
+                } else {
+                    self.parked.push_back(message);
+                }
             }
         }
     }
