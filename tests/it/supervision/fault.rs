@@ -1,12 +1,13 @@
 //! Faults: panics at named places of the engine's handlers, when a test says so.
 
 use crate::books::Chance;
+use crate::server::PATIENCE;
 use actors::FaultHook;
 use ledger::WalletId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, Once};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex, Once};
 
 /// What every injected panic says.
 const INJECTED: &str = "injected at";
@@ -76,6 +77,56 @@ impl Fault {
     }
 }
 
+/// Holds whoever comes to a place at a wallet, until it is opened. Dropped, it is open.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    place: &'static str,
+    wallet: WalletId,
+    state: Arc<(Mutex<GateState>, Condvar)>,
+}
+
+#[derive(Debug, Default)]
+struct GateState {
+    open: bool,
+    held: u32,
+}
+
+impl Gate {
+    pub(crate) fn new(place: &'static str, wallet: u128) -> Self {
+        Self { place, wallet: WalletId(wallet), state: Arc::default() }
+    }
+
+    pub(crate) fn open(&self) {
+        self.state.0.lock().expect("nobody panics with it").open = true;
+        self.state.1.notify_all();
+    }
+
+    /// Waits until somebody is held.
+    pub(crate) fn wait_until_held(&self) {
+        let state = self.state.0.lock().expect("nobody panics with it");
+        let held = self.state.1.wait_timeout_while(state, PATIENCE, |state| state.held == 0);
+        assert!(!held.expect("nobody panics with it").1.timed_out(), "nobody comes to {}", self.place);
+    }
+
+    pub(crate) fn hook(&self) -> FaultHook {
+        let (place, wallet, state) = (self.place, self.wallet, Arc::clone(&self.state));
+        Arc::new(move |here, who| {
+            if here == place && who == wallet {
+                let mut held = state.0.lock().expect("nobody panics with it");
+                held.held += 1;
+                state.1.notify_all();
+                let _opened = state.1.wait_while(held, |state| !state.open);
+            }
+        })
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.open();
+    }
+}
+
 /// All of them, one after another.
 pub(crate) fn hooks(hooks: Vec<FaultHook>) -> FaultHook {
     Arc::new(move |place, wallet| hooks.iter().for_each(|hook| hook(place, wallet)))
@@ -98,10 +149,12 @@ impl PlacesPassed {
     }
 }
 
-/// Panics at random, anywhere in the wallets' handlers, so often that no wallet is quarantined for it.
+/// Panics at random, anywhere in the handlers of some wallets, so often that none is quarantined for it.
 #[derive(Debug)]
 pub(crate) struct RandomFaults {
     state: Mutex<RandomState>,
+    wallets: Vec<WalletId>,
+    over: AtomicBool,
     /// One pass in so many panics.
     one_in: u64,
     per_wallet_max: u32,
@@ -115,11 +168,16 @@ struct RandomState {
 }
 
 impl RandomFaults {
-    pub(crate) fn new(seed: u64, one_in: u64, per_wallet_max: u32) -> Arc<Self> {
+    pub(crate) fn new(seed: u64, wallets: Vec<WalletId>, one_in: u64, per_wallet_max: u32) -> Arc<Self> {
         silence_injected_panics();
         let (by_wallet, by_place) = (BTreeMap::new(), BTreeMap::new());
         let state = Mutex::new(RandomState { chance: Chance(seed), by_wallet, by_place });
-        Arc::new(Self { state, one_in, per_wallet_max })
+        Arc::new(Self { state, wallets, over: AtomicBool::new(false), one_in, per_wallet_max })
+    }
+
+    /// From now on, there are none.
+    pub(crate) fn end(&self) {
+        self.over.store(true, Ordering::Relaxed);
     }
 
     /// Panics so far, by place.
@@ -130,6 +188,9 @@ impl RandomFaults {
     pub(crate) fn hook(self: &Arc<Self>) -> FaultHook {
         let faults = Arc::clone(self);
         Arc::new(move |place, wallet| {
+            if faults.over.load(Ordering::Relaxed) || !faults.wallets.contains(&wallet) {
+                return;
+            }
             // Those that end the process, and not a wallet.
             if place.starts_with("shard_") || ["route", "restart", "rebuild"].contains(&place) {
                 return;

@@ -12,4 +12,7 @@
 
 mod fault;
 mod phases;
+mod quarantine;
+mod restarts;
+mod soak;
 mod storm;
