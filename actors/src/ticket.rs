@@ -6,8 +6,9 @@
 //! critical section (each change asks for it as proof), and read anywhere. It owns nothing but itself.
 
 use ledger::WalletId;
+use persistence::sync::AtomicU64;
 use persistence::{Committed, CriticalSection};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 /// Bits of the word: attempt (8) · phase (2) · sequence number (54).
 const ATTEMPT_SHIFT: u32 = 56;

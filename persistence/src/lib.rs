@@ -17,6 +17,8 @@ mod error;
 mod free_space;
 mod head_file;
 mod journal;
+#[cfg(all(test, bursar_loom))]
+mod memory_order_tests;
 pub mod record;
 mod record_journal;
 mod record_store;
@@ -26,7 +28,10 @@ mod recovery;
 mod recovery_tests;
 mod scratch_copy;
 mod sequencer;
+#[cfg(any(test, feature = "simulated-disk"))]
+mod simulated_disk;
 mod sled_store;
+pub mod sync;
 mod wallet_index;
 mod writer;
 
@@ -43,5 +48,7 @@ pub use recovered_ledger::{
 };
 pub use recovery::{DroppedTail, OnRecord, OpenOptions, OpenedJournal, RecoveryReport, examine, open};
 pub use sequencer::{Committed, CriticalSection, Sequencer};
+#[cfg(any(test, feature = "simulated-disk"))]
+pub use simulated_disk::{Choose, Crash, DiskFailure, SimulatedDisk};
 pub use wallet_index::WalletIndex;
 pub use writer::{GroupCommit, JournalWriter, OnFailure};
