@@ -32,7 +32,7 @@ mod wallet_actor;
 mod wallet_machine;
 
 pub use admission::Rejection;
-pub use core::{FaultHook, OnFatal};
+pub use core::{FATAL_FAULT_PLACES, FaultHook, OnFatal};
 pub use engine::{Engine, EngineOptions, EngineStatus, StartError};
 pub use persistence::{PersistenceError, RecoveryReport};
 pub use request::{Answer, Answered, Operations, Reply, TransferView, TrialBalanceView, WalletView};

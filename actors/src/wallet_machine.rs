@@ -182,7 +182,7 @@ impl WalletMachine {
             && self.open == OpenReservations::default()
             && self.waiting.is_empty()
             && self.parked.is_empty()
-            && !matches!(self.mode, Mode::Rebuilding)
+            && !matches!(self.mode, Mode::Rebuilding | Mode::RebuildingTooLong)
     }
 
     /// Handles one message. A panic in here means that the wallet is not to be trusted: see [`Self::restart`].
@@ -479,7 +479,7 @@ impl WalletMachine {
                 return;
             }
             let reading = Arc::clone(&core);
-            core.readers.run(Box::new(move || {
+            core.read_soon(move || {
                 reading.inject_fault("rebuild", id);
                 match rebuild_wallet(reading.journal.as_ref(), &reading.index, id, head) {
                     Ok(wallet) => {
@@ -489,7 +489,7 @@ impl WalletMachine {
                     }
                     Err(error) => reading.fatal(&error.to_string()),
                 }
-            }));
+            });
         };
         sequencer.when_durable(head, Box::new(read));
     }
