@@ -8,6 +8,7 @@ use ledger::fold::AssetTotals;
 use ledger::{Asset, AssetCode, NewWallet, Outcome, Status, Transfer, WalletId};
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
 
 /// A running engine on an actix system of its own.
 pub(crate) struct RunningLedger {
@@ -46,10 +47,12 @@ impl RunningLedger {
         assert_eq!(self.fatal.try_iter().collect::<Vec<_>>(), [""; 0], "nothing here is fatal");
     }
 
-    /// Stops after something was fatal, or with requests under way that are not waited for.
-    pub(crate) fn abandon(self) {
-        // The journal may have failed.
-        let _stopped = self.system.block_on(self.engine.stop(std::time::Duration::ZERO));
+    /// Stops after something was fatal, or with requests under way that are not waited for. Returns where more that is
+    /// fatal would be found.
+    pub(crate) fn abandon(self) -> Receiver<String> {
+        let stopped = self.system.block_on(self.engine.stop(Duration::ZERO));
+        stopped.expect("the journal is closed");
+        self.fatal
     }
 
     /// Submits a request to the router `via`, and returns where the answer comes.

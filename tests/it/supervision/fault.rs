@@ -2,7 +2,7 @@
 
 use crate::books::Chance;
 use crate::server::PATIENCE;
-use actors::FaultHook;
+use actors::{FATAL_FAULT_PLACES, FaultHook};
 use ledger::WalletId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic;
@@ -34,8 +34,8 @@ fn injected(place: &str, wallet: WalletId) -> ! {
 #[derive(Debug)]
 pub(crate) struct Fault {
     place: &'static str,
-    /// `None` for any.
-    wallet: Option<WalletId>,
+    wallet: WalletId,
+    armed: AtomicBool,
     /// Passes before the first panic.
     after: AtomicU32,
     panics: AtomicU32,
@@ -44,18 +44,21 @@ pub(crate) struct Fault {
 
 impl Fault {
     pub(crate) fn new(place: &'static str, wallet: u128, after: u32, panics: u32) -> Arc<Self> {
-        Self::with(place, Some(WalletId(wallet)), after, panics)
+        let fault = Self::unarmed(place, wallet, after, panics);
+        fault.arm();
+        fault
     }
 
-    /// At whatever wallet.
-    pub(crate) fn anywhere(place: &'static str, after: u32, panics: u32) -> Arc<Self> {
-        Self::with(place, None, after, panics)
-    }
-
-    fn with(place: &'static str, wallet: Option<WalletId>, after: u32, panics: u32) -> Arc<Self> {
+    /// One that counts passes only once it is armed.
+    pub(crate) fn unarmed(place: &'static str, wallet: u128, after: u32, panics: u32) -> Arc<Self> {
         silence_injected_panics();
         let (after, panics) = (AtomicU32::new(after), AtomicU32::new(panics));
-        Arc::new(Self { place, wallet, after, panics, panicked: AtomicU32::new(0) })
+        let (armed, panicked) = (AtomicBool::new(false), AtomicU32::new(0));
+        Arc::new(Self { place, wallet: WalletId(wallet), armed, after, panics, panicked })
+    }
+
+    pub(crate) fn arm(&self) {
+        self.armed.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn panicked(&self) -> u32 {
@@ -68,8 +71,8 @@ impl Fault {
             number.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
         };
         Arc::new(move |place, wallet| {
-            let here = place == fault.place && fault.wallet.is_none_or(|only| only == wallet);
-            if here && !take(&fault.after) && take(&fault.panics) {
+            let here = place == fault.place && wallet == fault.wallet;
+            if here && fault.armed.load(Ordering::Relaxed) && !take(&fault.after) && take(&fault.panics) {
                 fault.panicked.fetch_add(1, Ordering::Relaxed);
                 injected(place, wallet);
             }
@@ -188,11 +191,8 @@ impl RandomFaults {
     pub(crate) fn hook(self: &Arc<Self>) -> FaultHook {
         let faults = Arc::clone(self);
         Arc::new(move |place, wallet| {
-            if faults.over.load(Ordering::Relaxed) || !faults.wallets.contains(&wallet) {
-                return;
-            }
-            // Those that end the process, and not a wallet.
-            if place.starts_with("shard_") || ["route", "restart", "rebuild"].contains(&place) {
+            let spared = !faults.wallets.contains(&wallet) || FATAL_FAULT_PLACES.contains(&place);
+            if spared || faults.over.load(Ordering::Relaxed) {
                 return;
             }
             let mut state = faults.state.lock().expect("nobody panics with it");

@@ -6,10 +6,12 @@
 //! | `phases` | a panic in every handler, in every phase of a transfer, on either side |
 //! | `restarts` | a panic while a wallet is being rebuilt, and a rebuilding that takes long |
 //! | `quarantine` | the budget of restarts, and what a wallet that has used it up answers |
+//! | `end_of_process` | a shard, a router, a reader or a restart that fails |
 //! | `soak` | panics at random, again and again, across restarts of the process |
 //!
 //! `fault` injects panics; `storm` is the traffic, and what must hold after it.
 
+mod end_of_process;
 mod fault;
 mod phases;
 mod quarantine;

@@ -105,6 +105,11 @@ impl Told {
             .map(|(transfer, _)| transfer)
     }
 
+    /// The ids that have an outcome.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = TransferId> {
+        self.outcomes.keys().copied()
+    }
+
     /// How many ids have an outcome.
     pub(crate) fn len(&self) -> usize {
         self.outcomes.len()
