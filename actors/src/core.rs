@@ -235,6 +235,11 @@ impl Core {
         }
     }
 
+    /// Whether mailboxes may be closed: the server stops, or the process cannot go on.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.is_stopping() || self.sequencer.is_poisoned()
+    }
+
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
     }

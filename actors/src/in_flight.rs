@@ -9,7 +9,7 @@ use crate::outbox::Post;
 use crate::request::{Request, RequestItem};
 use crate::shard_machine::ShardMessage;
 use crate::ticket::{NotOpen, Verdict};
-use ledger::{Outcome, Refusal, RefusalDetail, Status, Transfer, WalletId};
+use ledger::{Outcome, Refusal, RefusalDetail, Status, Transfer, TransferId, WalletId};
 use persistence::{Committed, entry_codec};
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -197,12 +197,8 @@ impl InFlight {
             "only its holder ends an operation, so some attempt of it is open until then"
         );
         release(&item, self.attempt, self.reserved.take(), post);
-        if matches!(item.request.operations(), crate::request::Operations::CreateTransfers { .. })
-            && let Some(next) = core.claims.release(item.transfer().id)
-        {
-            // The id is not used up, so whoever waited for it goes on in its place.
-            let shard = core.shard_of(next.transfer().debit_wallet);
-            post.post(shard, ShardMessage::BeginOne(InFlight::new(next)));
+        if matches!(item.request.operations(), crate::request::Operations::CreateTransfers { .. }) {
+            pass_claim_on(&core, item.transfer().id, post);
         }
         item.request.refuse(item.index, status.into());
     }
@@ -265,6 +261,18 @@ fn release(item: &RequestItem, number: u8, reserved: Option<Reserved>, post: &mu
         let shard = item.request.core.shard_of(reserved.wallet);
         let attempt = Attempt { item: item.clone(), number };
         post.post(shard, ShardMessage::Released { reserved, attempt });
+    }
+}
+
+/// The id is not used up, so whoever waited for it goes on in its place.
+fn pass_claim_on(core: &Core, id: TransferId, post: &mut dyn Post) {
+    while let Some(next) = core.claims.release(id) {
+        if !core.is_ending() {
+            let shard = core.shard_of(next.transfer().debit_wallet);
+            return post.post(shard, ShardMessage::BeginOne(InFlight::new(next)));
+        }
+        // Mailboxes may be closed by now, and what they drop would end in here again, however many there are.
+        next.request.refuse(next.index, Status::Unavailable.into());
     }
 }
 

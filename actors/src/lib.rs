@@ -13,6 +13,8 @@ mod claims;
 mod core;
 mod engine;
 mod in_flight;
+#[cfg(test)]
+mod in_flight_tests;
 #[cfg(all(test, bursar_loom))]
 mod memory_order_tests;
 mod outbox;
