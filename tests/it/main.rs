@@ -21,6 +21,7 @@ mod command_line;
 mod disk_full;
 mod documents;
 mod engine;
+mod fault;
 mod http;
 mod metrics_page;
 mod model;

@@ -1,9 +1,9 @@
 //! What cannot be rebuilt ends the process: a shard, a router, a reader or a restart that fails says so once, everybody
 //! is answered, nothing is taken any more, and what was acknowledged is on disk.
 
-use super::fault::{Fault, hooks};
 use super::storm::{Side, Storm, books};
 use crate::books::BANK;
+use crate::fault::{Fault, hooks};
 use crate::running_ledger::{RunningLedger, transfers};
 use crate::server::PATIENCE;
 use actors::{Answer, Answered, FATAL_FAULT_PLACES, Operations, Rejection};

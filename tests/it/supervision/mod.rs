@@ -9,10 +9,10 @@
 //! | `end_of_process` | a shard, a router, a reader or a restart that fails |
 //! | `soak` | panics at random, again and again, across restarts of the process |
 //!
-//! `fault` injects panics; `storm` is the traffic, and what must hold after it.
+//! `storm` is the traffic, and what must hold after it.
 
 mod end_of_process;
-mod fault;
+
 mod phases;
 mod quarantine;
 mod restarts;

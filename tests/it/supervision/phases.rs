@@ -1,8 +1,8 @@
 //! A panic in every handler of a wallet, in every phase of a transfer, on either side: nothing is lost or doubled.
 
-use super::fault::{Fault, PlacesPassed, hooks};
 use super::storm::{Side, Storm, books};
 use crate::books::{BANK, setting};
+use crate::fault::{Fault, PlacesPassed, hooks};
 use crate::running_ledger::RunningLedger;
 use actors::FATAL_FAULT_PLACES;
 use std::collections::BTreeSet;

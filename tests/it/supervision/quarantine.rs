@@ -1,8 +1,8 @@
 //! A wallet that fails too often is quarantined: it answers so, others go on, and the next start releases it.
 
-use super::fault::{Fault, hooks};
 use super::storm::books;
 use crate::books::{BANK, transfer};
+use crate::fault::{Fault, hooks};
 use crate::running_ledger::{RunningLedger, is_for_now, outcomes, transfers};
 use actors::{Answer, Operations};
 use ledger::{Status, WalletId};

@@ -1,8 +1,8 @@
 //! What happens while a wallet is being rebuilt: it may fail again, and it may take long.
 
-use super::fault::{Fault, Gate, hooks};
 use super::storm::{Side, Storm, books};
 use crate::books::{BANK, Chance, transfer};
+use crate::fault::{Fault, Gate, hooks};
 use crate::running_ledger::{RunningLedger, answer_of, outcomes, transfers};
 use actors::{Answer, Operations};
 use ledger::{Status, WalletId};

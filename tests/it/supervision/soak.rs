@@ -1,9 +1,9 @@
 //! Panics at random, anywhere in the wallets' handlers, while transfers go on, across restarts of the process; then the
 //! journal is read against what every client was told.
 
-use super::fault::RandomFaults;
 use super::storm::{Side, Storm, books, payers};
 use crate::books::{BANK, Chance, setting};
+use crate::fault::RandomFaults;
 use crate::running_ledger::RunningLedger;
 use std::collections::BTreeMap;
 
