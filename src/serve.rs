@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::connection::{self, ConnectionContext, OpenConnection};
 use crate::http::{self, HttpState};
 use crate::telemetry::Telemetry;
-use actors::{Engine, EngineOptions, RecoveryReport};
+use actors::{Engine, EngineOptions, FaultHook, RecoveryReport};
 use anyhow::{Context, bail};
 use persistence::free_bytes;
 use protocol::{ErrorCode, ErrorReply, Reply, encode_reply};
@@ -18,9 +18,10 @@ use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 /// How often the free space is looked at.
 const DISK_INTERVAL: Duration = Duration::from_millis(250);
@@ -73,6 +74,18 @@ pub async fn run(
     announce: impl Fn(&str),
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
+    run_with_faults(config, listeners, telemetry, None, announce, stop).await
+}
+
+/// Like [`run`], with the faults of a test.
+pub async fn run_with_faults(
+    config: Config,
+    listeners: Listeners,
+    telemetry: Arc<Telemetry>,
+    fault_hook: Option<FaultHook>,
+    announce: impl Fn(&str),
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
     let (fatal_sender, mut fatal) = oneshot::channel();
     let options = EngineOptions {
         data: config.data.clone(),
@@ -80,7 +93,7 @@ pub async fn run(
         operations_max: config.operations_max,
         request_bytes_max: config.request_bytes_max,
         accept_clock: config.accept_clock,
-        fault_hook: None,
+        fault_hook,
     };
     let (engine, report) = Engine::start(
         &options,

@@ -10,6 +10,7 @@ use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 use ledger::TransferId;
 use persistence::sync::Mutex;
+use std::collections::VecDeque;
 use std::hash::BuildHasher;
 
 /// Many small maps, so that none takes long to grow.
@@ -31,7 +32,7 @@ impl From<TransferId> for Key {
 struct Stripe<W> {
     /// The entry that decided the id, or [`OPEN`].
     ids: HashMap<Key, u64, RandomState>,
-    waiters: HashMap<Key, Vec<W>, RandomState>,
+    waiters: HashMap<Key, VecDeque<W>, RandomState>,
 }
 
 impl<W> Default for Stripe<W> {
@@ -87,7 +88,7 @@ impl<W> Claims<W> {
                 Claim::Granted
             }
             Entry::Occupied(occupied) if *occupied.get() == OPEN => {
-                stripe.waiters.entry(id.into()).or_default().push(item());
+                stripe.waiters.entry(id.into()).or_default().push_back(item());
                 Claim::Waits
             }
             Entry::Occupied(occupied) => Claim::Decided(*occupied.get()),
@@ -96,12 +97,12 @@ impl<W> Claims<W> {
 
     /// The claim is decided by the entry `seq`; returns who waited for that.
     #[must_use]
-    pub(crate) fn decide(&self, id: TransferId, seq: u64) -> Vec<W> {
+    pub(crate) fn decide(&self, id: TransferId, seq: u64) -> VecDeque<W> {
         let mut stripe = self.stripe(id).lock();
         let before = stripe.ids.insert(id.into(), seq);
         assert_eq!(before, Some(OPEN), "only a claimed id is decided, and only once");
         if stripe.waiters.is_empty() {
-            Vec::new()
+            VecDeque::new()
         } else {
             stripe.waiters.remove(&Key::from(id)).unwrap_or_default()
         }
@@ -113,11 +114,11 @@ impl<W> Claims<W> {
         let mut stripe = self.stripe(id).lock();
         let key = Key::from(id);
         if let Some(waiters) = stripe.waiters.get_mut(&key) {
-            let next = waiters.remove(0);
+            let next = waiters.pop_front();
             if waiters.is_empty() {
                 stripe.waiters.remove(&key);
             }
-            return Some(next);
+            return next;
         }
         let before = stripe.ids.remove(&key);
         assert_eq!(before, Some(OPEN), "only a claim that is open is released");

@@ -9,6 +9,7 @@ use crate::outbox::{Outbox, Post};
 use crate::request::{Operations, Request};
 use crate::router_machine;
 use crate::shard_machine::ShardMessage;
+use crate::supervision::guard;
 use crate::trial_balance::{AnnouncedMoment, TrialBalances};
 use foldhash::fast::FixedState;
 use ledger::{Asset, AssetId, WalletId};
@@ -39,6 +40,10 @@ pub(crate) trait Readers: Send + Sync + fmt::Debug {
 /// Where a fault may be injected by a test: called with a name before each step that could fail.
 pub type FaultHook = Arc<dyn Fn(&'static str, WalletId) + Send + Sync>;
 
+/// The places at which a fault ends the process. At all others it is a wallet's, which is restarted.
+pub const FATAL_FAULT_PLACES: &[&str] =
+    &["route", "shard_create", "shard_live", "shard_read", "shard_deliver", "restart", "rebuild"];
+
 /// An asset, and the entry that created it.
 #[derive(Clone, Debug)]
 pub(crate) struct KnownAsset {
@@ -65,7 +70,7 @@ pub(crate) struct Core {
     pub(crate) admission: Arc<Admission>,
     pub(crate) journal: Arc<dyn JournalReader>,
     pub(crate) index: Arc<WalletIndex>,
-    pub(crate) readers: Box<dyn Readers>,
+    readers: Box<dyn Readers>,
     pub(crate) trial_balances: TrialBalances,
     pub(crate) moment: AnnouncedMoment,
     pub(crate) live_wallets: AtomicU64,
@@ -203,13 +208,24 @@ impl Core {
         self.admission.admit(weight, bytes).ok_or(Rejection::Overloaded)
     }
 
-    /// The process cannot go on. Says why to whoever asked for it, once.
+    /// Runs what reads the disk, away from the shards' threads. A panic in there leaves somebody without an answer for
+    /// ever, so the process cannot go on.
+    pub(crate) fn read_soon(self: &Arc<Self>, job: impl FnOnce() + Send + 'static) {
+        let core = Arc::clone(self);
+        self.readers.run(Box::new(move || {
+            if guard(job).is_err() {
+                core.fatal("a reader of the journal has failed");
+            }
+        }));
+    }
+
+    /// The process cannot go on. Says why to whoever asked for it, once; and to everybody who waits or will ask, that
+    /// the outcome is not known.
     pub(crate) fn fatal(&self, reason: &str) {
+        let Some(on_fatal) = self.on_fatal.lock().take() else { return };
         tracing::error!(reason, "the ledger stops");
-        let on_fatal = self.on_fatal.lock().take();
-        if let Some(on_fatal) = on_fatal {
-            on_fatal(reason.to_owned());
-        }
+        self.sequencer.poison();
+        on_fatal(reason.to_owned());
     }
 
     #[inline]
@@ -217,6 +233,11 @@ impl Core {
         if let Some(hook) = &self.fault_hook {
             hook(place, wallet);
         }
+    }
+
+    /// Whether mailboxes may be closed: the server stops, or the process cannot go on.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.is_stopping() || self.sequencer.is_poisoned()
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

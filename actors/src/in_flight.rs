@@ -9,7 +9,7 @@ use crate::outbox::Post;
 use crate::request::{Request, RequestItem};
 use crate::shard_machine::ShardMessage;
 use crate::ticket::{NotOpen, Verdict};
-use ledger::{Outcome, Refusal, RefusalDetail, Status, Transfer, WalletId};
+use ledger::{Outcome, Refusal, RefusalDetail, Status, Transfer, TransferId, WalletId};
 use persistence::{Committed, entry_codec};
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -138,8 +138,8 @@ impl InFlight {
         });
         match committed {
             Ok(committed) => {
-                self.release_reserved(post);
                 let item = self.item.take().expect("it has just been committed");
+                release(&item, self.attempt, self.reserved.take(), post);
                 settle_claim(&item, &outcome(refusal.status, committed, refusal.detail));
             }
             Err(NotOpen) => self.attempt_again(now_ns, post),
@@ -157,7 +157,8 @@ impl InFlight {
         // Whoever has cancelled the attempt before has opened the next one.
         let _already_cancelled =
             self.item().ticket().cancel_to_retry(self.attempt, &mut core.sequencer.enter());
-        self.release_reserved(post);
+        let reserved = self.reserved.take();
+        release(self.item(), self.attempt, reserved, post);
         self.attempt = self.item().ticket().attempt();
         core.metrics.retries.increment(1);
         if self.attempt >= ATTEMPTS_MAX {
@@ -186,29 +187,18 @@ impl InFlight {
         })
     }
 
-    fn release_reserved(&mut self, post: &mut dyn Post) {
-        if let Some(reserved) = self.reserved.take() {
-            let shard = self.core().shard_of(reserved.wallet);
-            post.post(shard, ShardMessage::Released { reserved, attempt: self.attempt() });
-        }
-    }
-
-    /// Ends it without an entry.
+    /// Ends it without an entry. The item is taken first: nothing that fails in here is tried again.
     fn end(&mut self, status: Status, post: &mut dyn Post) {
-        let core = Arc::clone(self.core());
-        let closed = self.item().ticket().close(&mut core.sequencer.enter());
+        let item = self.item.take().expect("an operation ends once");
+        let core = Arc::clone(&item.request.core);
+        let closed = item.ticket().close(&mut core.sequencer.enter());
         assert!(
             closed.is_ok(),
             "only its holder ends an operation, so some attempt of it is open until then"
         );
-        self.release_reserved(post);
-        let item = self.item.take().expect("an operation ends once");
-        if matches!(item.request.operations(), crate::request::Operations::CreateTransfers { .. })
-            && let Some(next) = core.claims.release(item.transfer().id)
-        {
-            // The id is not used up, so whoever waited for it goes on in its place.
-            let shard = core.shard_of(next.transfer().debit_wallet);
-            post.post(shard, ShardMessage::BeginOne(InFlight::new(next)));
+        release(&item, self.attempt, self.reserved.take(), post);
+        if matches!(item.request.operations(), crate::request::Operations::CreateTransfers { .. }) {
+            pass_claim_on(&core, item.transfer().id, post);
         }
         item.request.refuse(item.index, status.into());
     }
@@ -262,6 +252,27 @@ impl Drop for CommittedTransfer {
             let core = Arc::clone(&self.item.request.core);
             self.tell(&mut &*core);
         }
+    }
+}
+
+/// What was reserved for the attempt is not needed any more.
+fn release(item: &RequestItem, number: u8, reserved: Option<Reserved>, post: &mut dyn Post) {
+    if let Some(reserved) = reserved {
+        let shard = item.request.core.shard_of(reserved.wallet);
+        let attempt = Attempt { item: item.clone(), number };
+        post.post(shard, ShardMessage::Released { reserved, attempt });
+    }
+}
+
+/// The id is not used up, so whoever waited for it goes on in its place.
+fn pass_claim_on(core: &Core, id: TransferId, post: &mut dyn Post) {
+    while let Some(next) = core.claims.release(id) {
+        if !core.is_ending() {
+            let shard = core.shard_of(next.transfer().debit_wallet);
+            return post.post(shard, ShardMessage::BeginOne(InFlight::new(next)));
+        }
+        // Mailboxes may be closed by now, and what they drop would end in here again, however many there are.
+        next.request.refuse(next.index, Status::Unavailable.into());
     }
 }
 

@@ -13,6 +13,8 @@ mod claims;
 mod core;
 mod engine;
 mod in_flight;
+#[cfg(test)]
+mod in_flight_tests;
 #[cfg(all(test, bursar_loom))]
 mod memory_order_tests;
 mod outbox;
@@ -32,7 +34,7 @@ mod wallet_actor;
 mod wallet_machine;
 
 pub use admission::Rejection;
-pub use core::{FaultHook, OnFatal};
+pub use core::{FATAL_FAULT_PLACES, FaultHook, OnFatal};
 pub use engine::{Engine, EngineOptions, EngineStatus, StartError};
 pub use persistence::{PersistenceError, RecoveryReport};
 pub use request::{Answer, Answered, Operations, Reply, TransferView, TrialBalanceView, WalletView};

@@ -124,7 +124,8 @@ pub type Reply = Box<dyn FnOnce(Answered) + Send>;
 
 /// A request whose answer is ready. The answer is put together by who takes it, on its own thread.
 pub struct Answered {
-    request: Arc<Request>,
+    /// `None` if there is nothing to be put together.
+    request: Option<Arc<Request>>,
     durable: Result<(), Poisoned>,
 }
 
@@ -137,10 +138,10 @@ impl fmt::Debug for Answered {
 impl Answered {
     /// The answer.
     pub fn into_answer(self) -> Answer {
-        if self.durable.is_err() {
-            return Answer::OutcomeUnknown;
+        match (self.durable, self.request) {
+            (Ok(()), Some(request)) => request.take_answer(),
+            _ => Answer::OutcomeUnknown,
         }
-        self.request.take_answer()
     }
 }
 
@@ -385,7 +386,7 @@ impl Request {
         // Answered, it is under way no more: what its client leaves unread is the connection's to bound.
         drop(self.permit.lock().take());
         if let Some(reply) = reply {
-            reply(Answered { request: Arc::clone(self), durable });
+            reply(Answered { request: Some(Arc::clone(self)), durable });
         }
     }
 
@@ -418,6 +419,17 @@ impl Request {
             wallets.iter().filter_map(|wallet| by_id.get(wallet)).cloned().collect()
         };
         transfers.iter().map(route).collect()
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        // Nobody works on it any more, and it was never answered: it was lost with a part of the house that died, or
+        // with a mailbox that was closed. Whether anything of it was done is not known here.
+        if let Some(reply) = self.reply.get_mut().take() {
+            drop(self.permit.get_mut().take());
+            reply(Answered { request: None, durable: Err(Poisoned) });
+        }
     }
 }
 

@@ -1,27 +1,37 @@
 //! A shard's part of a request, on its way to the shard: a drop guard.
 //!
-//! Whatever a stopped mailbox drops is ended all the same, operation by operation, so that claims are released and nobody
-//! waits for ever.
+//! Whatever a stopped mailbox or a router that fails drops is ended all the same, operation by operation, so that claims
+//! are released and nobody waits for ever.
 
 use crate::in_flight::InFlight;
 use crate::request::{PendingRead, Request, RequestItem};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Operations of one request that begin at the same shard.
 #[derive(Debug)]
 pub(crate) struct RequestPart {
     request: Arc<Request>,
-    indexes: std::vec::IntoIter<u32>,
+    indexes: VecDeque<u32>,
 }
 
 impl RequestPart {
-    pub(crate) fn new(request: Arc<Request>, indexes: Vec<u32>) -> Self {
-        Self { request, indexes: indexes.into_iter() }
+    pub(crate) fn new(request: Arc<Request>) -> Self {
+        Self { request, indexes: VecDeque::new() }
+    }
+
+    /// One more operation.
+    pub(crate) fn push(&mut self, index: u32) {
+        self.indexes.push_back(index);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.indexes.is_empty()
     }
 
     /// The next operation. It is the taker's to end.
     pub(crate) fn next(&mut self) -> Option<RequestItem> {
-        let index = self.indexes.next()?;
+        let index = self.indexes.pop_front()?;
         Some(RequestItem { request: Arc::clone(&self.request), index })
     }
 }

@@ -6,7 +6,7 @@ use crate::request::Request;
 use crate::router_machine;
 use crate::shard_actor::{Batch, ShardActor};
 use crate::supervision::guard;
-use actix::{Actor, Addr, Context, Handler, Message};
+use actix::{Actor, ActorContext, Addr, Context, Handler, Message};
 use std::sync::Arc;
 
 /// A request to begin.
@@ -36,16 +36,26 @@ impl Actor for RouterActor {
     type Context = Context<Self>;
 }
 
+impl Drop for RouterActor {
+    fn drop(&mut self) {
+        if !self.core.is_stopping() {
+            self.core.fatal("a router is gone");
+        }
+    }
+}
+
 impl Handler<Route> for RouterActor {
     type Result = ();
 
-    fn handle(&mut self, Route(request): Route, _: &mut Context<Self>) {
+    fn handle(&mut self, Route(request): Route, context: &mut Context<Self>) {
         let routed = guard(|| {
             router_machine::route(&self.core, &request, &mut self.outbox);
             self.outbox.drain_into(|shard, messages| self.shards[shard].do_send(Batch(messages)));
         });
         if routed.is_err() {
             self.core.fatal("a router has failed");
+            // It handles nothing more. What is in its mailbox is dropped, and answers for itself.
+            context.terminate();
         }
     }
 }

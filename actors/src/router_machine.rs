@@ -36,7 +36,7 @@ pub(crate) fn route(core: &Arc<Core>, request: &Arc<Request>, post: &mut dyn Pos
             }
         }
         Operations::CreateWallets(wallets) => {
-            let mut parts = Parts::new(core);
+            let mut parts = Parts::new(core, request);
             for (index, wallet) in wallets.iter().enumerate() {
                 let index = index as u32;
                 if let Err(refusal) = wallet.check_shape() {
@@ -47,17 +47,15 @@ pub(crate) fn route(core: &Arc<Core>, request: &Arc<Request>, post: &mut dyn Pos
                     parts.add(core, wallet.id, index);
                 }
             }
-            parts.send(post, |indexes| {
-                ShardMessage::CreateWallets(RequestPart::new(Arc::clone(request), indexes))
-            });
+            parts.send(post, ShardMessage::CreateWallets);
         }
         Operations::CreateTransfers { .. } => begin_transfers(core, request, post),
         Operations::LookupWallets(ids) => {
-            let mut parts = Parts::new(core);
+            let mut parts = Parts::new(core, request);
             for (index, &id) in ids.iter().enumerate() {
                 parts.add(core, id, index as u32);
             }
-            parts.send(post, |indexes| ShardMessage::Read(RequestPart::new(Arc::clone(request), indexes)));
+            parts.send(post, ShardMessage::Read);
         }
         Operations::LookupTransfers(_) => look_transfers_up(core, request),
         Operations::TrialBalance => core.trial_balances.begin(core, request, post),
@@ -66,28 +64,28 @@ pub(crate) fn route(core: &Arc<Core>, request: &Arc<Request>, post: &mut dyn Pos
 }
 
 /// The operations of a request by the shard that they go to first.
-struct Parts(Vec<Vec<u32>>);
+struct Parts(Vec<RequestPart>);
 
 impl Parts {
-    fn new(core: &Core) -> Self {
-        Self((0..core.shards()).map(|_| Vec::new()).collect())
+    fn new(core: &Core, request: &Arc<Request>) -> Self {
+        Self((0..core.shards()).map(|_| RequestPart::new(Arc::clone(request))).collect())
     }
 
     fn add(&mut self, core: &Core, wallet: WalletId, index: u32) {
         self.0[core.shard_of(wallet)].push(index);
     }
 
-    fn send(self, post: &mut dyn Post, message: impl Fn(Vec<u32>) -> ShardMessage) {
-        for (shard, indexes) in self.0.into_iter().enumerate() {
-            if !indexes.is_empty() {
-                post.post(shard, message(indexes));
+    fn send(self, post: &mut dyn Post, message: impl Fn(RequestPart) -> ShardMessage) {
+        for (shard, part) in self.0.into_iter().enumerate() {
+            if !part.is_empty() {
+                post.post(shard, message(part));
             }
         }
     }
 }
 
 fn begin_transfers(core: &Arc<Core>, request: &Arc<Request>, post: &mut dyn Post) {
-    let mut parts = Parts::new(core);
+    let mut parts = Parts::new(core, request);
     let mut decided = Vec::new();
     for index in 0..request.operations().len() as u32 {
         let transfer = request.transfer(index);
@@ -95,6 +93,7 @@ fn begin_transfers(core: &Arc<Core>, request: &Arc<Request>, post: &mut dyn Post
             request.refuse(index, refusal);
             continue;
         }
+        core.inject_fault("route", transfer.debit_wallet);
         let item = || RequestItem { request: Arc::clone(request), index };
         match core.claims.claim(transfer.id, item) {
             Claim::Granted => parts.add(core, transfer.debit_wallet, index),
@@ -102,7 +101,7 @@ fn begin_transfers(core: &Arc<Core>, request: &Arc<Request>, post: &mut dyn Post
             Claim::Decided(seq) => decided.push((seq, index)),
         }
     }
-    parts.send(post, |indexes| ShardMessage::Begin(RequestPart::new(Arc::clone(request), indexes)));
+    parts.send(post, ShardMessage::Begin);
     if !decided.is_empty() {
         answer_from_journal(core, request, decided);
     }
@@ -166,14 +165,14 @@ fn read_when_durable(
             return then(Err(decided));
         }
         let core = Arc::clone(&reading);
-        reading.readers.run(Box::new(move || match read_transfers(&core, &decided) {
+        reading.read_soon(move || match read_transfers(&core, &decided) {
             Ok(found) => then(Ok(found)),
             Err(error) => {
                 // The journal cannot give back what it has acknowledged.
                 core.fatal(&error.to_string());
                 then(Err(decided));
             }
-        }));
+        });
     };
     core.sequencer.when_durable(newest, Box::new(waiter));
 }

@@ -6,7 +6,7 @@ use crate::shard_machine::{ShardMachine, ShardMessage, WalletHost};
 use crate::supervision::guard;
 use crate::wallet_actor::{ShardThread, WalletActor};
 use crate::wallet_machine::WalletMessage;
-use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, Supervisor};
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Supervisor};
 use ledger::{Wallet, WalletId};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -76,19 +76,31 @@ impl ShardActor {
         }
     }
 
-    fn handle_all(&mut self, messages: impl Iterator<Item = ShardMessage>) {
+    fn handle_all(&mut self, messages: impl Iterator<Item = ShardMessage>, context: &mut Context<Self>) {
         let core = Arc::clone(&self.host.thread.core);
         let shards = &self.shards;
         let mut send = |shard: usize, messages| shards[shard].do_send(Batch(messages));
         let handled = guard(|| self.machine.handle_all(messages, &mut self.host, &mut send));
         if handled.is_err() {
             core.fatal("a shard has failed");
+            // It handles nothing more. What is in its mailbox and in those of its wallets is dropped, and answers for
+            // itself.
+            context.terminate();
         }
     }
 }
 
 impl Actor for ShardActor {
     type Context = Context<Self>;
+}
+
+impl Drop for ShardActor {
+    fn drop(&mut self) {
+        let core = &self.host.thread.core;
+        if !core.is_stopping() {
+            core.fatal("a shard is gone");
+        }
+    }
 }
 
 /// The addresses of all shards, once they are known.
@@ -110,28 +122,28 @@ impl Handler<Connect> for ShardActor {
 impl Handler<ShardMessage> for ShardActor {
     type Result = ();
 
-    fn handle(&mut self, message: ShardMessage, _: &mut Context<Self>) {
-        self.handle_all(std::iter::once(message));
+    fn handle(&mut self, message: ShardMessage, context: &mut Context<Self>) {
+        self.handle_all(std::iter::once(message), context);
     }
 }
 
 impl Handler<Batch> for ShardActor {
     type Result = ();
 
-    fn handle(&mut self, Batch(messages): Batch, _: &mut Context<Self>) {
-        self.handle_all(messages.into_iter());
+    fn handle(&mut self, Batch(messages): Batch, context: &mut Context<Self>) {
+        self.handle_all(messages.into_iter(), context);
     }
 }
 
 impl Handler<Flush> for ShardActor {
     type Result = ();
 
-    fn handle(&mut self, _: Flush, _: &mut Context<Self>) {
+    fn handle(&mut self, _: Flush, context: &mut Context<Self>) {
         let thread = Rc::clone(&self.host.thread);
         thread.flush_due.set(false);
         let shards = &self.shards;
         let mut send = |shard: usize, messages| shards[shard].do_send(Batch(messages));
         let for_self = self.machine.send_others(&mut thread.outbox.borrow_mut(), &mut send);
-        self.handle_all(for_self.into_iter());
+        self.handle_all(for_self.into_iter(), context);
     }
 }

@@ -211,6 +211,7 @@ impl<A> ShardMachine<A> {
 
     fn create<H: WalletHost<Address = A>>(&mut self, in_flight: InFlight, host: &mut H) {
         let id = in_flight.request().new_wallet(in_flight.index()).id;
+        self.core.inject_fault("shard_create", id);
         if !self.by_id.contains_key(&id) {
             let slot = u32::try_from(self.slots.len()).expect("a shard has fewer than 2^32 wallets");
             self.slots.push(Slot::Live(id, host.activate(id, None)));
@@ -227,6 +228,7 @@ impl<A> ShardMachine<A> {
             panic!("only wallets are read");
         };
         let id = ids[item.index as usize];
+        self.core.inject_fault("shard_read", id);
         let Some(&slot) = self.by_id.get(&id) else { return item.request.finish_wallet(item.index, None) };
         match &self.slots[slot as usize] {
             Slot::Live(_, address) => host.deliver(address, WalletMessage::Read(PendingRead::new(item))),
@@ -271,6 +273,7 @@ impl<A> ShardMachine<A> {
         message: WalletMessage,
         host: &mut H,
     ) {
+        self.core.inject_fault("shard_deliver", id);
         let slot = self.by_id.get(&id).map(|&slot| &self.slots[slot as usize]);
         let Some(Slot::Live(_, address)) = slot else {
             panic!("{message:?} is for wallet {id}, which is live as long as somebody owes it an answer");
@@ -280,6 +283,7 @@ impl<A> ShardMachine<A> {
 
     /// The address of the wallet, activated if it is dormant; `None` if there is no such wallet.
     fn live<H: WalletHost<Address = A>>(&mut self, id: WalletId, host: &mut H) -> Option<&A> {
+        self.core.inject_fault("shard_live", id);
         let slot = &mut self.slots[*self.by_id.get(&id)? as usize];
         if matches!(slot, Slot::Dormant(_)) {
             let Slot::Dormant(wallet) = std::mem::replace(slot, Slot::Activating) else {

@@ -59,6 +59,8 @@ pub(crate) struct TrialBalances {
 #[derive(Debug, Default)]
 struct Queue {
     running: bool,
+    /// One was given up: none is begun any more, because the process is ending.
+    given_up: bool,
     waiting: Vec<Arc<Request>>,
 }
 
@@ -79,6 +81,10 @@ impl TrialBalances {
     /// Answers the request from a trial balance that begins now or after the one that is under way.
     pub(crate) fn begin(&self, core: &Arc<Core>, request: &Arc<Request>, post: &mut dyn Post) {
         let mut queue = self.queue.lock();
+        if queue.given_up {
+            drop(queue);
+            return request.give_up();
+        }
         queue.waiting.push(Arc::clone(request));
         if !queue.running {
             queue.running = true;
@@ -147,7 +153,7 @@ impl TrialBalance {
                 return trial.give_up();
             }
             let core = Arc::clone(&trial.core);
-            core.readers.run(Box::new(move || {
+            core.read_soon(move || {
                 let core = &trial.core;
                 match rebuild_wallet(core.journal.as_ref(), &core.index, wallet, trial.as_of_seq) {
                     Ok(rebuilt) => {
@@ -156,14 +162,18 @@ impl TrialBalance {
                     }
                     Err(error) => core.fatal(&error.to_string()),
                 }
-            }));
+            });
         };
         self.core.sequencer.when_durable(self.as_of_seq, Box::new(read));
     }
 
     /// It cannot be ended, and nor can those that wait for it: the process is ending.
     fn give_up(&self) {
-        let waiting = std::mem::take(&mut self.core.trial_balances.queue.lock().waiting);
+        let waiting = {
+            let mut queue = self.core.trial_balances.queue.lock();
+            queue.given_up = true;
+            std::mem::take(&mut queue.waiting)
+        };
         for request in std::mem::take(&mut *self.requests.lock()).into_iter().chain(waiting) {
             request.give_up();
         }

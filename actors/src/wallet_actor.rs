@@ -46,13 +46,15 @@ impl Message for WalletMessage {
 /// The actor of one wallet.
 #[derive(Debug)]
 pub(crate) struct WalletActor {
-    machine: WalletMachine,
+    /// `None` once it could not be restarted: it handles nothing more, and what is in its mailbox is dropped and answers
+    /// for itself.
+    machine: Option<WalletMachine>,
     thread: Rc<ShardThread>,
 }
 
 impl WalletActor {
     pub(crate) fn new(id: WalletId, wallet: Option<Box<Wallet>>, thread: Rc<ShardThread>) -> Self {
-        Self { machine: WalletMachine::new(id, wallet), thread }
+        Self { machine: Some(WalletMachine::new(id, wallet)), thread }
     }
 }
 
@@ -64,7 +66,8 @@ impl Handler<WalletMessage> for WalletActor {
     type Result = ();
 
     fn handle(&mut self, message: WalletMessage, context: &mut Context<Self>) {
-        if self.thread.step(|turn| self.machine.handle(message, turn)).is_err() {
+        let Some(machine) = &mut self.machine else { return };
+        if self.thread.step(|turn| machine.handle(message, turn)).is_err() {
             context.stop();
         }
     }
@@ -72,9 +75,11 @@ impl Handler<WalletMessage> for WalletActor {
 
 impl Supervised for WalletActor {
     fn restarting(&mut self, context: &mut Context<Self>) {
+        let Some(machine) = &mut self.machine else { return };
         let mut restart = None;
-        let restarted = self.thread.step(|turn| restart = self.machine.restart(turn));
+        let restarted = self.thread.step(|turn| restart = machine.restart(turn));
         if restarted.is_err() {
+            self.machine = None;
             return self.thread.core.fatal("a wallet could not be restarted");
         }
         if let Some(restart) = restart {

@@ -112,6 +112,8 @@ enum Mode {
     Ready,
     /// Waits for its state from the journal; what holds no reservation elsewhere is parked.
     Rebuilding,
+    /// Still waits, and longer than anybody is to wait for it: everything is turned away.
+    RebuildingTooLong,
     /// Has failed too often, and does nothing until the process starts again.
     Quarantined,
 }
@@ -180,14 +182,14 @@ impl WalletMachine {
             && self.open == OpenReservations::default()
             && self.waiting.is_empty()
             && self.parked.is_empty()
-            && !matches!(self.mode, Mode::Rebuilding)
+            && !matches!(self.mode, Mode::Rebuilding | Mode::RebuildingTooLong)
     }
 
     /// Handles one message. A panic in here means that the wallet is not to be trusted: see [`Self::restart`].
     pub(crate) fn handle(&mut self, message: WalletMessage, turn: &mut Turn<'_>) {
         match self.mode {
             Mode::Ready => self.handle_ready(message, turn),
-            Mode::Rebuilding => self.handle_rebuilding(message, turn),
+            Mode::Rebuilding | Mode::RebuildingTooLong => self.handle_rebuilding(message, turn),
             Mode::Quarantined => Self::turn_away(message, Status::WalletQuarantined, turn),
         }
     }
@@ -236,7 +238,10 @@ impl WalletMachine {
                 turn.core.inject_fault("reserved", self.id);
                 turn.post.post(turn.core.shard_of(credit_wallet), ShardMessage::Continue(in_flight));
             }
-            Decision::Refuse(refusal) => in_flight.refuse_for_good(refusal, turn.now_ns, turn.post),
+            Decision::Refuse(refusal) => {
+                turn.core.inject_fault("refuse_debit", self.id);
+                in_flight.refuse_for_good(refusal, turn.now_ns, turn.post);
+            }
             Decision::Wait => self.waiting.push_back(in_flight),
         }
     }
@@ -252,12 +257,18 @@ impl WalletMachine {
                     let amount = committed.transfer().amount;
                     self.keep_snapshot_before(seq, turn.core);
                     self.existing().credit(amount, seq);
+                    turn.core.inject_fault("credited", self.id);
                     committed.announce(turn.post);
+                    turn.core.inject_fault("announced", self.id);
                     self.decide_waiting(turn);
                 }
                 Err(cancelled) => cancelled.attempt_again(turn.now_ns, turn.post),
             },
-            Decision::Refuse(refusal) => in_flight.refuse_for_good(refusal, turn.now_ns, turn.post),
+            Decision::Refuse(refusal) => {
+                turn.core.inject_fault("refuse_credit", self.id);
+                in_flight.refuse_for_good(refusal, turn.now_ns, turn.post);
+                turn.core.inject_fault("refused_credit", self.id);
+            }
             // It holds a reservation, so it does not wait.
             Decision::Wait => in_flight.attempt_again(turn.now_ns, turn.post),
         }
@@ -276,6 +287,7 @@ impl WalletMachine {
         };
         self.keep_snapshot_before(seq, turn.core);
         self.existing().debit(reservation.debit, seq);
+        turn.core.inject_fault("debited", self.id);
         self.decide_waiting(turn);
     }
 
@@ -306,6 +318,7 @@ impl WalletMachine {
                 self.waiting.push_front(first);
                 return;
             }
+            turn.core.inject_fault("waited", self.id);
             self.begin(first, turn);
         }
     }
@@ -329,6 +342,7 @@ impl WalletMachine {
         }
         // Nobody else resolves the ticket of a creation, so it can only be committed.
         if let Some(committed) = in_flight.commit_wallet(turn.now_ns) {
+            turn.core.inject_fault("created", self.id);
             self.keep_snapshot_before(committed.seq, turn.core);
             self.wallet = Some(Box::new(Wallet::create(terms, committed.seq, committed.timestamp_ns)));
             self.decide_waiting(turn);
@@ -341,6 +355,7 @@ impl WalletMachine {
         let head = turn.core.sequencer.appended_seq();
         self.keep_snapshot_before(head, turn.core);
         self.settle_up_to(head);
+        turn.core.inject_fault("read_settled", self.id);
         read.finish(
             self.wallet
                 .as_deref()
@@ -399,6 +414,7 @@ impl WalletMachine {
             return;
         }
         self.settle_up_to(moment.seq);
+        core.inject_fault("snapshot", self.id);
         self.snapshot_number = moment.number;
         self.snapshot = Some(Snapshot { number: moment.number, wallet: self.wallet.clone() });
     }
@@ -419,6 +435,7 @@ impl WalletMachine {
 
         // What other wallets decide on the strength of a reservation here is cancelled, unless they have committed:
         // then it is in the journal up to the head. The reservations themselves are forgotten.
+        turn.core.inject_fault("restart", self.id);
         let head = {
             let mut section = turn.core.sequencer.enter();
             for (_, reservation) in &self.reservations {
@@ -462,7 +479,8 @@ impl WalletMachine {
                 return;
             }
             let reading = Arc::clone(&core);
-            core.readers.run(Box::new(move || {
+            core.read_soon(move || {
+                reading.inject_fault("rebuild", id);
                 match rebuild_wallet(reading.journal.as_ref(), &reading.index, id, head) {
                     Ok(wallet) => {
                         let wallet = wallet.map(Box::new);
@@ -471,7 +489,7 @@ impl WalletMachine {
                     }
                     Err(error) => reading.fatal(&error.to_string()),
                 }
-            }));
+            });
         };
         sequencer.when_durable(head, Box::new(read));
     }
@@ -493,10 +511,15 @@ impl WalletMachine {
                 }
             }
             WalletMessage::LosePatience { restart } if restart == self.restarts => {
+                turn.core.inject_fault("lose_patience", self.id);
+                self.mode = Mode::RebuildingTooLong;
                 self.turn_parked_away(Status::Unavailable, turn);
             }
             // It holds a reservation, so it does not wait.
-            WalletMessage::Continue(in_flight) => in_flight.attempt_again(turn.now_ns, turn.post),
+            WalletMessage::Continue(in_flight) => {
+                turn.core.inject_fault("continue_rebuilding", self.id);
+                in_flight.attempt_again(turn.now_ns, turn.post);
+            }
             // Every reservation was forgotten, and what was committed of them is in the journal up to the head.
             WalletMessage::Settled { seq, .. } => {
                 assert!(seq <= self.settled_seq, "entry {seq} was committed on a cancelled ticket");
@@ -508,7 +531,11 @@ impl WalletMachine {
             | WalletMessage::Released { .. }
             | WalletMessage::SumUp(_) => {}
             message @ (WalletMessage::Begin(_) | WalletMessage::Create(_) | WalletMessage::Read(_)) => {
-                self.parked.push_back(message);
+                if matches!(self.mode, Mode::RebuildingTooLong) {
+                    Self::turn_away(message, Status::Unavailable, turn);
+                } else {
+                    self.parked.push_back(message);
+                }
             }
         }
     }

@@ -132,6 +132,11 @@ impl Sequencer {
         self.gate.durable_seq()
     }
 
+    /// Nobody is told any more that anything is durable: the ledger above has failed, or the journal is closed.
+    pub fn poison(&self) {
+        self.gate.poison();
+    }
+
     /// Whether the journal has failed.
     pub fn is_poisoned(&self) -> bool {
         self.gate.is_poisoned()

@@ -192,6 +192,8 @@ impl JournalWriter {
         self.watchdog_stop.1.notify_all();
         // It has nothing to return; if it panicked, the hook has said so.
         let _ended = self.watchdog.join();
+        // What came after the last commit never becomes durable, and who waits for it is told so.
+        self.sequencer.poison();
         written
     }
 }

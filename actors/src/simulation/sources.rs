@@ -1,7 +1,7 @@
 //! What the world puts in the place of the machine it would run on: the time, the messages under way, the pieces of work
 //! for the readers, and the panics.
 
-use crate::core::{FaultHook, ReadJob, Readers, Transport};
+use crate::core::{FATAL_FAULT_PLACES, FaultHook, ReadJob, Readers, Transport};
 use crate::shard_machine::ShardMessage;
 use parking_lot::Mutex;
 use persistence::Clock;
@@ -133,7 +133,10 @@ impl Panics {
 
     pub(super) fn hook(self: &Arc<Self>) -> FaultHook {
         let panics = Arc::clone(self);
-        Arc::new(move |_place, _wallet| {
+        Arc::new(move |place, _wallet| {
+            if FATAL_FAULT_PLACES.contains(&place) {
+                return;
+            }
             let left = panics.countdown.load(Ordering::Relaxed);
             if left > 0 {
                 panics.countdown.store(left - 1, Ordering::Relaxed);

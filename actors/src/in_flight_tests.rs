@@ -1,0 +1,468 @@
+//! However an operation ends: its ticket, its reservation, its claim, those who wait for the same id, and its request.
+
+use crate::admission::Admission;
+use crate::claims::{Claim, Claims};
+use crate::core::{Core, CoreParts, ReadJob, Readers, Transport};
+use crate::in_flight::{ATTEMPTS_MAX, InFlight, Reserved};
+use crate::outbox::Post;
+use crate::request::{Answer, Answered, Operations, Request, RequestItem};
+use crate::shard_machine::ShardMessage;
+use crate::ticket::Fate;
+use ledger::{
+    AssetId, NewWallet, Outcome, OverdraftLimit, Owner, RefusalDetail, Status, Transfer, TransferId,
+    WalletFlags, WalletId,
+};
+use parking_lot::Mutex;
+use persistence::{
+    Group, GroupCommit, Journal, JournalReader, LedgerClock, PersistenceError, Record, Records, Sequencer,
+};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, channel};
+
+const SHARDS: usize = 8;
+const NOW: u64 = 1_000;
+
+/// Mailboxes: what was posted, in order; or closed ones, which drop it.
+#[derive(Clone, Debug, Default)]
+struct Mailboxes {
+    closed: bool,
+    posted: Arc<Mutex<Vec<(usize, ShardMessage)>>>,
+}
+
+impl Transport for Mailboxes {
+    fn post(&self, shard: usize, message: ShardMessage) {
+        if !self.closed {
+            self.posted.lock().push((shard, message));
+        }
+    }
+}
+
+impl Post for Mailboxes {
+    fn post(&mut self, shard: usize, message: ShardMessage) {
+        Transport::post(self, shard, message);
+    }
+}
+
+/// Nothing here reads the disk.
+#[derive(Debug)]
+struct NoReaders;
+
+impl Readers for NoReaders {
+    fn run(&self, _: ReadJob) {
+        panic!("nothing here is read from the journal");
+    }
+}
+
+/// Everything is durable at once.
+#[derive(Debug, Default)]
+struct Memory(u64);
+
+impl Journal for Memory {
+    fn append_group(&mut self, group: &Group<'_>) -> Result<(), PersistenceError> {
+        self.0 += group.entry_ends.len() as u64;
+        Ok(())
+    }
+
+    fn durable_seq(&self) -> u64 {
+        self.0
+    }
+
+    fn reader(&self) -> Arc<dyn JournalReader> {
+        Arc::new(Unread)
+    }
+
+    fn close(self: Box<Self>) -> Result<(), PersistenceError> {
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct Unread;
+
+impl JournalReader for Unread {
+    fn read_from(&self, _: u64) -> Records {
+        Box::new(std::iter::empty())
+    }
+
+    fn record_holding(&self, _: u64) -> Result<Option<Record>, PersistenceError> {
+        Ok(None)
+    }
+}
+
+/// A core whose mailboxes the test reads.
+struct House {
+    core: Arc<Core>,
+    mailboxes: Mailboxes,
+    commit: GroupCommit,
+}
+
+impl House {
+    fn new(closed: bool) -> Self {
+        let sequencer = Arc::new(Sequencer::new(0, 0, Arc::new(LedgerClock::start(0))));
+        let core = Core::new(CoreParts {
+            sequencer: Arc::clone(&sequencer),
+            claims: Claims::default(),
+            assets: Vec::new(),
+            admission: Arc::new(Admission::new(1, 1)),
+            journal: Arc::new(Unread),
+            index: Arc::default(),
+            readers: Box::new(NoReaders),
+            shards: SHARDS,
+            shard_seed: 0,
+            fault_hook: None,
+            on_fatal: Box::new(|reason| panic!("nothing here is fatal: {reason}")),
+        });
+        let mailboxes = Mailboxes { closed, ..Mailboxes::default() };
+        core.connect(Box::new(mailboxes.clone()));
+        let commit = GroupCommit::new(sequencer, Box::new(Memory::default()), Arc::default());
+        Self { core, mailboxes, commit }
+    }
+
+    /// A request with the router's part done.
+    fn request(&self, operations: Operations, deadline_ns: u64) -> Asked {
+        let (sender, answer) = channel();
+        let reply = Box::new(move |answered: Answered| {
+            // The test may have failed meanwhile.
+            let _sent = sender.send(answered);
+        });
+        let request = Request::new(Arc::clone(&self.core), operations, deadline_ns, None, reply);
+        request.finish_one();
+        Asked { request, answer }
+    }
+
+    /// A request for one transfer.
+    fn transfer(&self, id: u128, deadline_ns: u64) -> Asked {
+        let transfers = vec![transfer(id)];
+        self.request(Operations::CreateTransfers { transfers, with_balances: false }, deadline_ns)
+    }
+
+    /// One that has claimed its id, on its way.
+    fn granted(&self, asked: &Asked) -> InFlight {
+        let item = asked.item();
+        let id = item.transfer().id;
+        assert_eq!(self.core.claims.claim(id, || panic!("nobody waits")), Claim::Granted);
+        InFlight::new(item)
+    }
+
+    /// One that waits for the same id.
+    fn waits(&self, asked: &Asked) {
+        let item = asked.item();
+        assert_eq!(self.core.claims.claim(item.transfer().id, || item.clone()), Claim::Waits);
+    }
+
+    fn posted(&self) -> Vec<(usize, ShardMessage)> {
+        std::mem::take(&mut *self.mailboxes.posted.lock())
+    }
+
+    fn outcome(&mut self, asked: &Asked) -> Outcome {
+        if self.commit.take() {
+            self.commit.commit_taken().expect("memory does not fail");
+        }
+        asked.outcome()
+    }
+}
+
+struct Asked {
+    request: Arc<Request>,
+    answer: Receiver<Answered>,
+}
+
+impl Asked {
+    fn item(&self) -> RequestItem {
+        RequestItem { request: Arc::clone(&self.request), index: 0 }
+    }
+
+    fn is_answered(&self) -> bool {
+        // Not taken away: looked at by whether the request still has to be answered.
+        self.answer.try_recv().is_ok()
+    }
+
+    fn outcome(&self) -> Outcome {
+        match self.answer.try_recv().expect("it is answered").into_answer() {
+            Answer::Outcomes { outcomes, .. } => outcomes[0],
+            other => panic!("not outcomes: {other:?}"),
+        }
+    }
+}
+
+fn transfer(id: u128) -> Transfer {
+    Transfer {
+        id: TransferId(id),
+        debit_wallet: WalletId(1),
+        credit_wallet: WalletId(2),
+        asset: AssetId(1),
+        amount: 5,
+        group_id: 0,
+        code: 0,
+        effective_at_ns: 0,
+        metadata: Box::default(),
+    }
+}
+
+fn refused(status: Status) -> Outcome {
+    Outcome::refused(status.into())
+}
+
+/// What is at this place of what was posted is a new attempt at this transfer, for the debit wallet's shard.
+fn begun(house: &House, (shard, message): (usize, ShardMessage)) -> InFlight {
+    assert_eq!(shard, house.core.shard_of(WalletId(1)));
+    match message {
+        ShardMessage::BeginOne(in_flight) => in_flight,
+        other => panic!("nothing is begun by {other:?}"),
+    }
+}
+
+const RESERVED: Reserved = Reserved { wallet: WalletId(1), slot: 3 };
+
+#[test]
+fn a_commit_tells_the_wallet_that_reserved_those_who_wait_and_the_request() {
+    // Announced by the wallet, or by nobody because the wallet has panicked.
+    for announced in [true, false] {
+        let mut house = House::new(false);
+        let (first, again) = (house.transfer(7, u64::MAX), house.transfer(7, u64::MAX));
+        let mut in_flight = house.granted(&first);
+        house.waits(&again);
+        in_flight.set_reserved(RESERVED);
+        let attempt = in_flight.attempt();
+        let committed = in_flight.commit_transfer(NOW).expect("it is open");
+        assert_eq!(first.request.ticket(0).fate(0), Fate::Committed { seq: 1 });
+        assert_eq!(committed.transfer(), &transfer(7));
+        assert!(house.posted().is_empty() && !first.is_answered());
+        if announced {
+            committed.announce(&mut house.mailboxes.clone());
+        } else {
+            drop(committed);
+        }
+        let posted = house.posted();
+        assert_eq!(posted.len(), 1, "{posted:?}");
+        let expected_shard = house.core.shard_of(WalletId(1));
+        assert!(
+            matches!(&posted[0], (shard, ShardMessage::Settled { reserved: RESERVED, attempt: told, seq: 1 })
+                if *shard == expected_shard && *told == attempt),
+            "{posted:?}"
+        );
+        let outcome = house.outcome(&first);
+        assert_eq!((outcome.status, outcome.seq, outcome.replayed), (Status::Created, 1, false));
+        assert!(outcome.timestamp_ns >= NOW);
+        let replayed = Outcome { status: Status::Exists, replayed: true, ..outcome };
+        assert_eq!(again.outcome(), replayed);
+        assert_eq!(house.core.claims.decided(TransferId(7)), Some(1));
+    }
+}
+
+#[test]
+fn a_commit_without_a_reservation_tells_no_wallet() {
+    let mut house = House::new(false);
+    let asked = house.transfer(7, u64::MAX);
+    house.granted(&asked).commit_transfer(NOW).expect("it is open").announce(&mut house.mailboxes.clone());
+    assert!(house.posted().is_empty());
+    assert_eq!(house.outcome(&asked).status, Status::Created);
+}
+
+#[test]
+fn a_refusal_for_good_releases_uses_the_id_up_and_is_what_the_others_are_told() {
+    let mut house = House::new(false);
+    let (first, again) = (house.transfer(7, u64::MAX), house.transfer(7, u64::MAX));
+    let mut in_flight = house.granted(&first);
+    house.waits(&again);
+    in_flight.set_reserved(RESERVED);
+    let attempt = in_flight.attempt();
+    in_flight.refuse_for_good(Status::CreditWalletNotFound.into(), NOW, &mut house.mailboxes.clone());
+    let posted = house.posted();
+    assert!(
+        matches!(&posted[..], [(_, ShardMessage::Released { reserved: RESERVED, attempt: told })] if *told == attempt),
+        "{posted:?}"
+    );
+    assert_eq!(first.request.ticket(0).fate(0), Fate::Cancelled, "what was reserved is not taken");
+    let outcome = house.outcome(&first);
+    assert_eq!((outcome.status, outcome.seq), (Status::CreditWalletNotFound, 1));
+    let told = again.outcome();
+    let detail = RefusalDetail::AlreadyRefused { first_status: Status::CreditWalletNotFound };
+    assert_eq!((told.status, told.seq, told.detail), (Status::IdAlreadyRefused, 1, detail));
+    assert_eq!(house.core.claims.decided(TransferId(7)), Some(1));
+}
+
+#[test]
+fn a_refusal_for_now_frees_the_id_or_gives_it_to_who_waits() {
+    let mut house = House::new(false);
+    let (first, next, last) =
+        (house.transfer(7, u64::MAX), house.transfer(7, u64::MAX), house.transfer(7, u64::MAX));
+    let mut in_flight = house.granted(&first);
+    house.waits(&next);
+    house.waits(&last);
+    in_flight.set_reserved(RESERVED);
+    in_flight.refuse_for_now(Status::Unavailable, &mut house.mailboxes.clone());
+    assert_eq!(house.outcome(&first), refused(Status::Unavailable));
+    let mut posted = house.posted();
+    assert_eq!(posted.len(), 2, "{posted:?}");
+    let next_in_flight = begun(&house, posted.pop().expect("two"));
+    assert!(matches!(posted[0].1, ShardMessage::Released { reserved: RESERVED, .. }), "{posted:?}");
+    assert_eq!(next_in_flight.attempt().item, next.item());
+    assert!(!next.is_answered() && !last.is_answered());
+
+    next_in_flight.refuse_for_now(Status::Contended, &mut house.mailboxes.clone());
+    assert_eq!(house.outcome(&next), refused(Status::Contended));
+    let mut posted = house.posted();
+    let last_in_flight = begun(&house, posted.pop().expect("one"));
+    assert!(posted.is_empty(), "nothing was reserved: {posted:?}");
+    last_in_flight.refuse_for_now(Status::Contended, &mut house.mailboxes.clone());
+    assert_eq!(house.outcome(&last), refused(Status::Contended));
+    assert!(house.posted().is_empty());
+    assert_eq!(house.core.claims.decided(TransferId(7)), None);
+    assert_eq!(house.core.claims.claim(TransferId(7), || panic!("nobody waits")), Claim::Granted);
+    assert_eq!(house.core.sequencer.appended_seq(), 0);
+}
+
+#[test]
+fn an_operation_that_is_dropped_anywhere_is_refused_for_now() {
+    for (stopping, status) in [(false, Status::InternalError), (true, Status::Unavailable)] {
+        let mut house = House::new(false);
+        house.core.stopping.store(stopping, Ordering::Relaxed);
+        let asked = house.transfer(7, u64::MAX);
+        let mut in_flight = house.granted(&asked);
+        in_flight.set_reserved(RESERVED);
+        drop(in_flight);
+        let posted = house.posted();
+        assert!(matches!(&posted[..], [(_, ShardMessage::Released { .. })]), "{posted:?}");
+        assert_eq!(house.outcome(&asked), refused(status));
+        assert_eq!(house.core.claims.claim(TransferId(7), || panic!("nobody waits")), Claim::Granted);
+    }
+}
+
+#[test]
+fn a_cancelled_attempt_commits_nothing_and_is_followed_by_the_next() {
+    let mut house = House::new(false);
+    let asked = house.transfer(7, u64::MAX);
+    let mut in_flight = house.granted(&asked);
+    in_flight.set_reserved(RESERVED);
+    let old = in_flight.attempt();
+    asked.request.ticket(0).cancel_to_retry(0, &mut house.core.sequencer.enter()).expect("it is open");
+    let cancelled = in_flight.commit_transfer(NOW).expect_err("it is cancelled");
+    assert_eq!(house.core.sequencer.appended_seq(), 0);
+    cancelled.attempt_again(NOW, &mut house.mailboxes.clone());
+    let mut posted = house.posted();
+    assert_eq!(posted.len(), 2, "{posted:?}");
+    let next = begun(&house, posted.pop().expect("two"));
+    assert!(
+        matches!(&posted[0].1, ShardMessage::Released { reserved: RESERVED, attempt } if *attempt == old),
+        "what the old attempt had reserved: {posted:?}"
+    );
+    assert_eq!((next.attempt().number, old.number), (1, 0));
+    assert!(next.attempt() != old, "they are told apart");
+    assert_eq!(next.attempt(), next.attempt());
+    next.commit_transfer(NOW).expect("it is open").announce(&mut house.mailboxes.clone());
+    assert!(house.posted().is_empty(), "the next attempt has reserved nothing");
+    assert_eq!(house.outcome(&asked).status, Status::Created);
+}
+
+#[test]
+fn an_operation_is_attempted_sixteen_times_and_not_beyond_its_deadline() {
+    let mut house = House::new(false);
+    let asked = house.transfer(7, NOW + 100);
+    let mut in_flight = house.granted(&asked);
+    let mut attempts = 1;
+    loop {
+        in_flight.attempt_again(NOW, &mut house.mailboxes.clone());
+        let Some(next) = house.posted().pop() else { break };
+        in_flight = begun(&house, next);
+        assert_eq!(in_flight.attempt().number, attempts);
+        attempts += 1;
+    }
+    assert_eq!(attempts, 16);
+    assert_eq!(attempts, ATTEMPTS_MAX);
+    assert_eq!(house.outcome(&asked), refused(Status::Contended));
+
+    for (late_ns, expected) in [(NOW + 99, None), (NOW + 100, Some(Status::DeadlineExceeded))] {
+        let asked = house.transfer(8, NOW + 100);
+        house.granted(&asked).attempt_again(late_ns, &mut house.mailboxes.clone());
+        match expected {
+            Some(status) => assert_eq!(house.outcome(&asked), refused(status)),
+            None => drop(begun(&house, house.posted().pop().expect("it is begun again"))),
+        }
+    }
+}
+
+#[test]
+fn what_was_refused_for_good_meanwhile_is_attempted_again_if_its_attempt_was_cancelled() {
+    let mut house = House::new(false);
+    let asked = house.transfer(7, u64::MAX);
+    let in_flight = house.granted(&asked);
+    asked.request.ticket(0).cancel_to_retry(0, &mut house.core.sequencer.enter()).expect("it is open");
+    in_flight.refuse_for_good(Status::InsufficientFunds.into(), NOW, &mut house.mailboxes.clone());
+    assert_eq!(house.core.sequencer.appended_seq(), 0, "its refusal may rest on what was cancelled");
+    let next = begun(&house, house.posted().pop().expect("it is begun again"));
+    next.refuse_for_good(Status::InsufficientFunds.into(), NOW, &mut house.mailboxes.clone());
+    assert_eq!(house.outcome(&asked).status, Status::InsufficientFunds);
+}
+
+#[test]
+fn a_creation_has_no_claim() {
+    let mut house = House::new(false);
+    let terms = |id| NewWallet {
+        id: WalletId(id),
+        owner: Owner::Number(0),
+        asset: AssetId(1),
+        code: 0,
+        flags: WalletFlags::default(),
+        overdraft_limit: OverdraftLimit::Limited(0),
+        balance_max: 0,
+        metadata: Box::default(),
+    };
+    let create = |house: &House, id| house.request(Operations::CreateWallets(vec![terms(id)]), u64::MAX);
+    let created = create(&house, 1);
+    let committed =
+        InFlight::new(created.item()).commit_wallet(NOW).expect("nobody else resolves its ticket");
+    assert_eq!(committed.seq, 1);
+    let outcome = house.outcome(&created);
+    assert_eq!((outcome.status, outcome.seq, outcome.replayed), (Status::Created, 1, false));
+    assert_eq!(created.request.ticket(0).fate(0), Fate::Committed { seq: 1 });
+
+    let again = create(&house, 1);
+    let exists = Outcome { status: Status::Exists, replayed: true, ..outcome };
+    InFlight::new(again.item()).finish_unclaimed(&exists);
+    assert_eq!(again.outcome(), exists);
+
+    let late = create(&house, 2);
+    InFlight::new(late.item()).refuse_for_now(Status::DeadlineExceeded, &mut house.mailboxes.clone());
+    assert_eq!(late.outcome(), refused(Status::DeadlineExceeded));
+    let dropped = create(&house, 3);
+    drop(InFlight::new(dropped.item()));
+    assert_eq!(dropped.outcome(), refused(Status::InternalError));
+    assert!(house.posted().is_empty());
+}
+
+#[test]
+fn what_it_is_about_is_known_while_it_is_on_its_way() {
+    let house = House::new(false);
+    let asked = house.transfer(7, NOW);
+    let in_flight = house.granted(&asked);
+    assert_eq!((in_flight.index(), in_flight.transfer()), (0, &transfer(7)));
+    assert!(Arc::ptr_eq(in_flight.request(), &asked.request));
+    assert!(!in_flight.is_past_deadline(NOW - 1) && in_flight.is_past_deadline(NOW));
+    let other = house.transfer(7, NOW);
+    assert!(in_flight.attempt().item != other.item(), "requests are told apart");
+}
+
+/// Each that waits is given the id in turn, finds the mailbox closed, and gives it up: one after another, and not one
+/// inside the other.
+#[test]
+fn however_many_wait_for_one_id_closed_mailboxes_answer_them_all() {
+    let house = House::new(true);
+    house.core.stopping.store(true, Ordering::Relaxed);
+    let first = house.transfer(7, u64::MAX);
+    let in_flight = house.granted(&first);
+    let waiting: Vec<Asked> = (0..100_000)
+        .map(|_| {
+            let asked = house.transfer(7, u64::MAX);
+            house.waits(&asked);
+            asked
+        })
+        .collect();
+    drop(in_flight);
+    assert_eq!(first.outcome(), refused(Status::Unavailable));
+    for asked in waiting {
+        assert_eq!(asked.outcome(), refused(Status::Unavailable));
+    }
+    assert_eq!(house.core.claims.claim(TransferId(7), || panic!("nobody waits")), Claim::Granted);
+}
