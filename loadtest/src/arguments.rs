@@ -124,13 +124,18 @@ pub(crate) struct CrashArguments {
     /// The server's program
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(crate) server_bin: PathBuf,
-    /// How often to kill it
-    #[arg(long, value_name = "COUNT", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    /// How many rounds of load and kills
+    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rounds: u32,
-    /// The server's data directory; it is kept [default: a temporary one, kept only after a failure]
+    /// So many rounds on one data directory, then a new one: what a start has to read grows with every round
+    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds_per_ledger: u32,
+    /// Where the data directories are made; the last one is kept [default: a temporary directory, kept only after a
+    /// failure]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) data: Option<PathBuf>,
-    /// Wallets to move money between; the last tenth has no funds at first, so that there are refusals
+    /// Wallets to move money between; the last three tenths have no funds at first, and some of them limits, so that
+    /// there are refusals
     #[arg(long, value_name = "COUNT", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(20..=10_000_000))]
     pub(crate) wallets: u32,
     /// Connections to open

@@ -11,15 +11,15 @@
 //! | [`verification`] | what the server said against what it holds |
 //! | [`measurements`] | what is counted and timed |
 //! | [`report`] | the result; [`report_table`], [`report_html`], [`plots`] |
-//! | [`crash`] | `crash`: rounds of kills; [`server_process`], [`crash_load`], [`crash_check`] |
+//! | [`survival`] | loads on a server of the harness's own that is killed, stopped and held, and what must survive; [`server_process`] |
+//! | [`crash`] | `crash`: rounds of kills; [`crash_report`] |
 
 mod acknowledged_sample;
 mod arguments;
 mod books;
 mod call_error;
 mod crash;
-mod crash_check;
-mod crash_load;
+mod crash_report;
 mod distribution;
 mod environment;
 mod expected_positions;
@@ -41,6 +41,7 @@ mod request_channel;
 mod run;
 mod schedule;
 mod server_process;
+mod survival;
 mod testimony;
 mod transfer_ids;
 mod verification;
