@@ -128,7 +128,7 @@ pub(crate) struct CrashArguments {
     #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rounds: u32,
     /// So many rounds on one data directory, then a new one: what a start has to read grows with every round
-    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "COUNT", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rounds_per_ledger: u32,
     /// Where the data directories are made; the last one is kept [default: a temporary directory, kept only after a
     /// failure]

@@ -8,7 +8,7 @@ use crate::interruption::Interruption;
 use crate::population::{Population, mix};
 use crate::server_process::ServerCommand;
 use crate::survival::findings::Findings;
-use crate::survival::kill::Kills;
+use crate::survival::kill::{KillPhase, Kills};
 use crate::survival::load_kind::{Deck, LoadKind, LoadLimits};
 use crate::survival::pace::Pace;
 use crate::survival::round_load::Meter;
@@ -313,9 +313,12 @@ fn kills_in_words(kills: &Kills) -> String {
     if kills.is_empty() {
         return "stopped in time".to_owned();
     }
-    let phases = kills.iter().map(|(phase, count)| match count {
-        1 => phase.replace('_', " "),
-        count => format!("{} ({count} times)", phase.replace('_', " ")),
+    let phases = KillPhase::ALL.iter().filter_map(|phase| {
+        let words = phase.name().replace('_', " ");
+        match kills.get(phase.name())? {
+            1 => Some(words),
+            count => Some(format!("{words} ({count} times)")),
+        }
     });
     format!("killed {}", phases.collect::<Vec<_>>().join(", "))
 }

@@ -84,9 +84,14 @@ pub(crate) async fn kill_starting(held: ServerProcess, data: &Path) -> Result<Ki
 
 /// Kills a server that is held after it was asked to stop, and says where that hit.
 pub(crate) async fn kill_stopping(held: ServerProcess, data: &Path) -> Result<KillPhase> {
-    let marked = data.join("CLEAN").exists();
+    let marked = is_marked(data);
     held.kill().await?;
     Ok(if marked { KillPhase::StopAfterMark } else { KillPhase::StopBeforeMark })
+}
+
+/// Whether a clean stop has come so far that it has said so in the directory.
+pub(crate) fn is_marked(data: &Path) -> bool {
+    data.join("CLEAN").exists()
 }
 
 /// What the file system shows of a server that stands still.

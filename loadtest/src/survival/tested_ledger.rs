@@ -25,8 +25,12 @@ const REQUEST_TIMEOUT: Duration = Duration::from_mins(2);
 /// How long a load may take to go on after the server was held.
 const GOES_ON_MAX: Duration = Duration::from_mins(2);
 
-/// Until it is known how long a start or a stop takes.
-const TOOK_AT_FIRST: Duration = Duration::from_millis(100);
+/// How long a start and a stop take until that is known.
+const TOOK_AT_FIRST: Duration = Duration::from_millis(25);
+
+/// Of the kills of a server that stops, how many wait until it has marked the directory clean: by chance that moment is
+/// hardly ever hit.
+const WHEN_MARKED_SHARE: f64 = 0.4;
 
 /// Everything about one ledger.
 #[derive(Debug)]
@@ -142,12 +146,26 @@ impl TestedLedger {
     ) -> Result<()> {
         self.ensure_it_runs()?;
         let mut server = self.server.take().context("the server runs")?;
+        let stopping = Instant::now();
+        let when_marked = random.random_bool(WHEN_MARKED_SHARE);
+        let kill_after = self.stop_took.mul_f64(random.random_range(0.0..1.2));
         server.ask_to_stop()?;
-        tokio::time::sleep(self.stop_took.mul_f64(random.random_range(0.0..1.2))).await;
+        while server.ended()?.is_none() {
+            let now = if when_marked {
+                kill::is_marked(&self.command.data)
+            } else {
+                stopping.elapsed() >= kill_after
+            };
+            if now {
+                break;
+            }
+            tokio::time::sleep(Duration::from_micros(100)).await;
+        }
         if server.hold().await? {
             kill::kill_stopping(server, &self.command.data).await?.count(kills);
             return Ok(());
         }
+        self.stop_took = stopping.elapsed();
         match server.wait().await? {
             status if status.success() => Ok(()),
             status => bail!("SIGTERM ended the server with {status}"),
