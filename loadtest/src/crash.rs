@@ -6,7 +6,7 @@ use crate::crash_report::{CrashParameters, CrashReport, UnderOneLoad};
 use crate::environment::Environment;
 use crate::interruption::Interruption;
 use crate::population::{Population, mix};
-use crate::server_process::ServerCommand;
+use crate::server_process::{RunningPid, ServerCommand};
 use crate::survival::findings::Findings;
 use crate::survival::kill::{KillPhase, Kills};
 use crate::survival::load_kind::{Deck, LoadKind, LoadLimits};
@@ -120,7 +120,7 @@ pub(crate) async fn crash(arguments: &CrashArguments) -> Result<ExitCode> {
 }
 
 /// What failed is kept to be looked at; but not an empty directory when everything is somewhere else.
-fn keep_unless_empty(temporary: tempfile::TempDir) {
+pub(crate) fn keep_unless_empty(temporary: tempfile::TempDir) {
     let kept = temporary.keep();
     if fs::read_dir(&kept).is_ok_and(|mut entries| entries.next().is_none()) {
         // Left behind, it would do no harm.
@@ -177,6 +177,7 @@ impl<'a> Rounds<'a> {
             data: directory.to_owned(),
             arguments: self.arguments.server_arguments.clone(),
             log: self.log.clone(),
+            running: RunningPid::default(),
         };
         let population = Population::varied(
             self.arguments.seed.wrapping_add(u64::from(self.ledgers)),

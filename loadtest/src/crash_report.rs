@@ -95,7 +95,7 @@ impl CrashReport {
     /// For people.
     pub(crate) fn text(&self) -> String {
         let findings = &self.findings;
-        let mut text = format!("{}\n{}\n", self.table(), kills_table(&self.kills));
+        let mut text = format!("{}\n{}\n", loads_table(&self.by_load), kills_table(&self.kills));
         let mut line = |line: String| writeln!(text, "{line}").expect("a string takes what it is given");
         line(format!(
             "rounds {}, ledgers {}, kills {}, pauses {} ({} of them longer than 5 s), in {:.0} s, seed {}",
@@ -137,41 +137,42 @@ impl CrashReport {
         text.truncate(text.trim_end().len());
         text
     }
+}
 
-    fn table(&self) -> comfy_table::Table {
-        let mut table = table(&[
-            "load",
-            "rounds",
-            "kills",
-            "acknowledged",
-            "refused",
-            "created",
-            "unknown",
-            "found",
-            "lost",
-            "doubled",
-            "mismatches",
-        ]);
-        for (name, load) in &self.by_load {
-            let found = &load.findings;
-            let counts = [
-                u64::from(load.rounds),
-                load.kills.values().sum(),
-                found.acknowledged,
-                found.refused,
-                found.created,
-                found.unknown,
-                found.found_after_crash,
-                found.lost,
-                found.doubled,
-                found.mismatches,
-            ];
-            let mut row = vec![(*name).to_owned()];
-            row.extend(counts.map(grouped));
-            table.add_row(row);
-        }
-        table
+/// What was found under each kind of load.
+pub(crate) fn loads_table(by_load: &BTreeMap<&'static str, UnderOneLoad>) -> comfy_table::Table {
+    let mut table = table(&[
+        "load",
+        "rounds",
+        "kills",
+        "acknowledged",
+        "refused",
+        "created",
+        "unknown",
+        "found",
+        "lost",
+        "doubled",
+        "mismatches",
+    ]);
+    for (name, load) in by_load {
+        let found = &load.findings;
+        let counts = [
+            u64::from(load.rounds),
+            load.kills.values().sum(),
+            found.acknowledged,
+            found.refused,
+            found.created,
+            found.unknown,
+            found.found_after_crash,
+            found.lost,
+            found.doubled,
+            found.mismatches,
+        ];
+        let mut row = vec![(*name).to_owned()];
+        row.extend(counts.map(grouped));
+        table.add_row(row);
     }
+    table
 }
 
 /// Where kills hit, in the order of what a server does.

@@ -7,6 +7,8 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
@@ -39,6 +41,23 @@ pub(crate) struct ServerCommand {
     pub(crate) arguments: Vec<String>,
     /// All that servers print, one after the other.
     pub(crate) log: PathBuf,
+    /// For whoever watches the server that runs.
+    pub(crate) running: RunningPid,
+}
+
+/// The process id of the server that runs, or 0.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RunningPid(Arc<AtomicI32>);
+
+impl RunningPid {
+    pub(crate) fn get(&self) -> Option<i32> {
+        let pid = self.0.load(Ordering::Relaxed);
+        (pid != 0).then_some(pid)
+    }
+
+    fn set(&self, pid: i32) {
+        self.0.store(pid, Ordering::Relaxed);
+    }
 }
 
 /// A running server.
@@ -49,6 +68,18 @@ pub(crate) struct ServerProcess {
     ready: Option<oneshot::Receiver<String>>,
     output: JoinHandle<Printed>,
     log: PathBuf,
+    /// Dropped with the process.
+    _running: Running,
+}
+
+/// While it is there, the server's process id is known to those who watch.
+#[derive(Debug)]
+struct Running(RunningPid);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.set(0);
+    }
 }
 
 /// What a server had printed when it ended.
@@ -83,7 +114,9 @@ impl ServerCommand {
         let pid = pid.context("the server has no process id")?;
         let (tell, ready) = oneshot::channel();
         let output = tokio::spawn(copy_output(stdout, log, tell));
-        Ok(ServerProcess { child, pid, ready: Some(ready), output, log: self.log.clone() })
+        self.running.set(pid.as_raw_nonzero().get());
+        let running = Running(self.running.clone());
+        Ok(ServerProcess { child, pid, ready: Some(ready), output, log: self.log.clone(), _running: running })
     }
 
     /// Starts a server and waits until it is ready. Returns its address, too.
@@ -274,6 +307,7 @@ mod tests {
             data: place.path().join("data"),
             arguments: Vec::new(),
             log: place.path().join("log"),
+            running: RunningPid::default(),
         };
         let error = command.start().await.expect_err("it is no server");
         assert!(error.to_string().contains("before it was ready"), "{error}");
@@ -292,8 +326,10 @@ mod tests {
             data: place.path().join("data"),
             arguments: Vec::new(),
             log: place.path().join("log"),
+            running: RunningPid::default(),
         };
         let mut server = command.spawn().expect("it is a program");
+        assert_eq!(command.running.get(), Some(server.pid()));
         assert!(server.hold().await.expect("it can be held"));
         assert_eq!(process_state(server.pid()), Some('T'));
         server.release().expect("it runs");
@@ -306,5 +342,6 @@ mod tests {
         assert!(server.hold().await.expect("it can be held"));
         let printed = server.kill().await.expect("it can be killed while it is held");
         assert_eq!(printed, Printed { opened: true, ready: false });
+        assert_eq!(command.running.get(), None);
     }
 }

@@ -72,13 +72,9 @@ impl TestedLedger {
         u64::from(self.client.limits().batch_max(Operation::CreateTransfers))
     }
 
-    /// The process id of the server, if it runs.
-    pub(crate) fn pid(&self) -> Option<i32> {
-        self.server.as_ref().map(ServerProcess::pid)
-    }
-
-    pub(crate) fn command(&self) -> &ServerCommand {
-        &self.command
+    /// Whether the server has not been ended.
+    pub(crate) fn runs(&self) -> bool {
+        self.server.is_some()
     }
 
     /// Begins a load of this kind.
