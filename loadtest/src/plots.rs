@@ -13,6 +13,9 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 /// Between a mark and its text, in pixels.
 const TEXT_GAP: i32 = 6;
 
+/// After so many windows without an answer a line of latency is broken.
+const SILENT_WINDOWS: usize = 3;
+
 /// A percentile of a window, with its name and colour.
 type Line = (&'static str, RGBColor, fn(&TimelinePoint) -> u64);
 
@@ -65,7 +68,9 @@ pub(crate) fn throughput(timeline: &[TimelinePoint], by_transfers: bool, marks: 
 
 /// Latency percentiles over time, on a logarithmic axis.
 pub(crate) fn latency(timeline: &[TimelinePoint], marks: &[Mark]) -> Result<String> {
-    let points: Vec<_> = thinned(timeline).into_iter().filter(|point| point.latency_us.max > 0).collect();
+    let windows = thinned(timeline);
+    let pieces = answered_pieces(&windows);
+    let points: Vec<&TimelinePoint> = pieces.iter().flatten().collect();
     let values = || points.iter().flat_map(|point| LINES.map(|(_, _, value)| value(point).max(1)));
     let axis = LatencyAxis::around(values());
     draw(|area| {
@@ -88,13 +93,35 @@ pub(crate) fn latency(timeline: &[TimelinePoint], marks: &[Mark]) -> Result<Stri
             .y_desc("latency of a request")
             .draw()?;
         for (_, colour, value) in LINES {
-            let line = points.iter().map(|point| (point.at_s, value(point).max(1) as f64));
-            let line = points.first().map(|point| (0.0, value(point).max(1) as f64)).into_iter().chain(line);
-            chart.draw_series(LineSeries::new(line, colour.stroke_width(2)))?;
+            for (number, piece) in pieces.iter().enumerate() {
+                let line = piece.iter().map(|point| (point.at_s, value(point).max(1) as f64));
+                // The first window began at 0.
+                let start = piece.first().filter(|_| number == 0);
+                let start = start.map(|point| (0.0, value(point).max(1) as f64));
+                chart.draw_series(LineSeries::new(start.into_iter().chain(line), colour.stroke_width(2)))?;
+            }
         }
         chart.draw_series(marks.iter().map(|mark| mark.line(axis.from_us, axis.to_us)))?;
         Ok(())
     })
+}
+
+/// The windows in which something was answered, apart from each other where for some windows nothing was.
+fn answered_pieces(windows: &[TimelinePoint]) -> Vec<Vec<TimelinePoint>> {
+    let mut pieces: Vec<Vec<TimelinePoint>> = vec![Vec::new()];
+    let mut silent = 0;
+    for window in windows {
+        if window.latency_us.max == 0 {
+            silent += 1;
+            continue;
+        }
+        if silent >= SILENT_WINDOWS {
+            pieces.push(Vec::new());
+        }
+        silent = 0;
+        pieces.last_mut().expect("there is one from the start").push(*window);
+    }
+    pieces
 }
 
 /// The names and colours of the lines of [`latency`], for a legend.
@@ -199,6 +226,21 @@ mod tests {
         check(histogram(&full.latency_histogram, full.latency_us));
         check(histogram(&[], Percentiles::default()));
         assert!(check(latency(&full.timeline, &[])).contains("500 µs"));
+    }
+
+    #[test]
+    fn a_line_of_latency_is_broken_where_nothing_was_answered_for_long() {
+        let point = report::tests::sample().timeline[0];
+        let silent = TimelinePoint { latency_us: Percentiles::default(), ..point };
+        let check = |windows: &[TimelinePoint], expected: &[usize]| {
+            let lengths: Vec<_> = answered_pieces(windows).iter().map(Vec::len).collect();
+            assert_eq!(lengths, expected);
+        };
+        check(&[], &[0]);
+        check(&[point; 5], &[5]);
+        check(&[point, silent, silent, point], &[2]);
+        check(&[point, silent, silent, silent, point, point], &[1, 2]);
+        check(&[silent, silent, silent, point], &[0, 1]);
     }
 
     #[test]

@@ -4,6 +4,9 @@
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+/// Nobody waits longer than this: of a few requests with very many transfers each, one goes now and then all the same.
+const WAIT_MAX: Duration = Duration::from_secs(2);
+
 /// A rate for all who share it.
 #[derive(Debug)]
 pub(crate) struct Pace(Mutex<State>);
@@ -34,7 +37,7 @@ impl Pace {
     fn take_at(&self, count: u64, now: Instant) -> Duration {
         let mut state = self.lock();
         let Some(per_second) = state.per_second else { return Duration::ZERO };
-        let due = state.next.max(now);
+        let due = state.next.clamp(now, now + WAIT_MAX);
         state.next = due + Duration::from_secs_f64(count as f64 / per_second);
         due - now
     }
@@ -56,6 +59,9 @@ mod tests {
         assert_eq!([ms(1, now), ms(5, now), ms(1, now)], [0, 10, 60]);
         assert_eq!(ms(1, now + Duration::from_secs(1)), 0);
         assert_eq!(ms(1, now + Duration::from_secs(1)), 10);
+        pace.set(Some(100.0));
+        let later = now + Duration::from_secs(9);
+        assert_eq!([ms(1_000_000, later), ms(1_000_000, later)], [0, 2_000], "nobody waits for ever");
         pace.set(None);
         assert_eq!([ms(1_000_000, now), ms(1_000_000, now)], [0, 0]);
     }
