@@ -6,6 +6,19 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Why a request was turned away before anything of it was begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// Too much is under way; try again later.
+    Overloaded,
+    /// Free space is below the reserve; reads go on.
+    DiskFull,
+    /// The server is stopping.
+    ShuttingDown,
+    /// The journal has failed; the process is about to end.
+    Unavailable,
+}
+
 /// What is under way, and how much may be.
 #[derive(Debug)]
 pub(crate) struct Admission {

@@ -9,11 +9,11 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 use ledger::TransferId;
-use parking_lot::Mutex;
+use persistence::sync::Mutex;
 use std::hash::BuildHasher;
 
 /// Many small maps, so that none takes long to grow.
-const STRIPE_BITS: u32 = 10;
+const STRIPE_BITS: u32 = if cfg!(bursar_loom) { 1 } else { 10 };
 
 /// A sequence number that no entry has: the id is claimed and not decided.
 const OPEN: u64 = u64::MAX;
@@ -28,11 +28,16 @@ impl From<TransferId> for Key {
     }
 }
 
-#[derive(Default)]
-struct Stripe {
+struct Stripe<W> {
     /// The entry that decided the id, or [`OPEN`].
     ids: HashMap<Key, u64, RandomState>,
-    waiters: HashMap<Key, Vec<RequestItem>, RandomState>,
+    waiters: HashMap<Key, Vec<W>, RandomState>,
+}
+
+impl<W> Default for Stripe<W> {
+    fn default() -> Self {
+        Self { ids: HashMap::default(), waiters: HashMap::default() }
+    }
 }
 
 /// What became of asking for an id.
@@ -46,19 +51,19 @@ pub(crate) enum Claim {
     Decided(u64),
 }
 
-/// The table.
-pub(crate) struct Claims {
+/// The table. Who waits in it is a request's operation; it makes no difference to the table.
+pub(crate) struct Claims<W = RequestItem> {
     hasher: RandomState,
-    stripes: Box<[Mutex<Stripe>]>,
+    stripes: Box<[Mutex<Stripe<W>>]>,
 }
 
-impl std::fmt::Debug for Claims {
+impl<W> std::fmt::Debug for Claims<W> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Claims").finish_non_exhaustive()
     }
 }
 
-impl Default for Claims {
+impl<W> Default for Claims<W> {
     fn default() -> Self {
         Self {
             hasher: RandomState::default(),
@@ -67,14 +72,14 @@ impl Default for Claims {
     }
 }
 
-impl Claims {
+impl<W> Claims<W> {
     /// Notes an id that is found in the journal; false if it was there before.
     pub(crate) fn recover(&self, id: TransferId, seq: u64) -> bool {
-        self.stripe(id).lock().ids.insert(id.into(), seq).is_none()
+        cfg!(bursar_broken = "forgotten_ids") || self.stripe(id).lock().ids.insert(id.into(), seq).is_none()
     }
 
     /// Asks for `id` on behalf of `item`.
-    pub(crate) fn claim(&self, id: TransferId, item: impl FnOnce() -> RequestItem) -> Claim {
+    pub(crate) fn claim(&self, id: TransferId, item: impl FnOnce() -> W) -> Claim {
         let mut stripe = self.stripe(id).lock();
         match stripe.ids.entry(id.into()) {
             Entry::Vacant(vacant) => {
@@ -91,7 +96,7 @@ impl Claims {
 
     /// The claim is decided by the entry `seq`; returns who waited for that.
     #[must_use]
-    pub(crate) fn decide(&self, id: TransferId, seq: u64) -> Vec<RequestItem> {
+    pub(crate) fn decide(&self, id: TransferId, seq: u64) -> Vec<W> {
         let mut stripe = self.stripe(id).lock();
         let before = stripe.ids.insert(id.into(), seq);
         assert_eq!(before, Some(OPEN), "only a claimed id is decided, and only once");
@@ -104,7 +109,7 @@ impl Claims {
 
     /// The claim ends undecided. If somebody waits, the claim is theirs now; else the id is free again.
     #[must_use]
-    pub(crate) fn release(&self, id: TransferId) -> Option<RequestItem> {
+    pub(crate) fn release(&self, id: TransferId) -> Option<W> {
         let mut stripe = self.stripe(id).lock();
         let key = Key::from(id);
         if let Some(waiters) = stripe.waiters.get_mut(&key) {
@@ -124,7 +129,7 @@ impl Claims {
         self.stripe(id).lock().ids.get(&Key::from(id)).copied().filter(|&seq| seq != OPEN)
     }
 
-    fn stripe(&self, id: TransferId) -> &Mutex<Stripe> {
+    fn stripe(&self, id: TransferId) -> &Mutex<Stripe<W>> {
         // The high bits: the map inside takes its bucket from the low ones.
         let hash = self.hasher.hash_one(Key::from(id));
         &self.stripes[(hash >> (64 - STRIPE_BITS)) as usize]

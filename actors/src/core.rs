@@ -3,14 +3,14 @@
 //! Nothing here knows actix: in the server the transport is the shards' mailboxes, in a simulation it is a seeded
 //! scheduler's.
 
-use crate::admission::Admission;
+use crate::admission::{Admission, Permit, Rejection};
 use crate::claims::Claims;
 use crate::outbox::{Outbox, Post};
-use crate::request::Request;
+use crate::request::{Operations, Request};
 use crate::router_machine;
 use crate::shard_machine::ShardMessage;
 use crate::trial_balance::{AnnouncedMoment, TrialBalances};
-use foldhash::fast::RandomState;
+use foldhash::fast::FixedState;
 use ledger::{Asset, AssetId, WalletId};
 use metrics::{Counter, counter};
 use parking_lot::{Mutex, RwLock};
@@ -76,7 +76,7 @@ pub(crate) struct Core {
     pub(crate) metrics: CoreMetrics,
     transport: OnceLock<Box<dyn Transport>>,
     shards: usize,
-    shard_hasher: RandomState,
+    shard_hasher: FixedState,
     on_fatal: Mutex<Option<OnFatal>>,
 }
 
@@ -104,6 +104,8 @@ pub(crate) struct CoreParts {
     pub readers: Box<dyn Readers>,
     /// How many shards there are.
     pub shards: usize,
+    /// Which wallets go to which shard depends on it; not to be guessed from outside.
+    pub shard_seed: u64,
     /// A test's faults.
     pub fault_hook: Option<FaultHook>,
     /// Called when the process cannot go on.
@@ -144,7 +146,7 @@ impl Core {
             },
             transport: OnceLock::new(),
             shards: parts.shards,
-            shard_hasher: RandomState::default(),
+            shard_hasher: FixedState::with_seed(parts.shard_seed),
             on_fatal: Mutex::new(Some(parts.on_fatal)),
         })
     }
@@ -184,6 +186,21 @@ impl Core {
                 self.post(shard, message);
             }
         });
+    }
+
+    /// Admits a request of so many bytes, or says why not.
+    pub(crate) fn admit(&self, operations: &Operations, bytes: u64) -> Result<Permit, Rejection> {
+        if self.sequencer.is_poisoned() {
+            return Err(Rejection::Unavailable);
+        }
+        if self.is_stopping() {
+            return Err(Rejection::ShuttingDown);
+        }
+        if operations.is_write() && self.disk_full.load(Ordering::Relaxed) {
+            return Err(Rejection::DiskFull);
+        }
+        let weight = operations.len().max(1) as u64;
+        self.admission.admit(weight, bytes).ok_or(Rejection::Overloaded)
     }
 
     /// The process cannot go on. Says why to whoever asked for it, once.

@@ -2,7 +2,7 @@
 //!
 //! Whoever serves clients submits requests here and is called back with the answers. It never sees a socket.
 
-use crate::admission::{Admission, Permit};
+use crate::admission::{Admission, Rejection};
 use crate::claims::Claims;
 use crate::core::{Core, CoreParts, FaultHook, OnFatal, Transport};
 use crate::reader_pool::ReaderPool;
@@ -18,6 +18,7 @@ use persistence::{
     GroupCommit, JournalWriter, LedgerClock, OpenOptions, PersistenceError, RecoveryReport, Sequencer,
     open_ledger,
 };
+use std::hash::BuildHasher;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -58,19 +59,6 @@ pub enum StartError {
     /// The system gave no thread.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),
-}
-
-/// Why a request was turned away before anything of it was begun.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rejection {
-    /// Too much is under way; try again later.
-    Overloaded,
-    /// Free space is below the reserve; reads go on.
-    DiskFull,
-    /// The server is stopping.
-    ShuttingDown,
-    /// The journal has failed; the process is about to end.
-    Unavailable,
 }
 
 /// What the engine is doing, for metrics and people.
@@ -142,6 +130,7 @@ impl Engine {
             index: Arc::clone(&index),
             readers: Box::new(ReaderPool::start()?),
             shards: options.shards,
+            shard_seed: foldhash::fast::RandomState::default().hash_one(0),
             fault_hook: options.fault_hook.clone(),
             on_fatal,
         });
@@ -196,7 +185,7 @@ impl Engine {
         deadline: Option<Duration>,
         reply: Reply,
     ) -> Result<(), Rejection> {
-        let permit = self.admit(&operations, bytes)?;
+        let permit = self.core.admit(&operations, bytes)?;
         let deadline_ns = deadline.map_or(u64::MAX, |deadline| {
             let deadline_ns = u64::try_from(deadline.as_nanos()).unwrap_or(u64::MAX);
             self.core.sequencer.now_ns().saturating_add(deadline_ns)
@@ -204,20 +193,6 @@ impl Engine {
         let request = Request::new(Arc::clone(&self.core), operations, deadline_ns, Some(permit), reply);
         self.routers[via % self.routers.len()].do_send(Route(request));
         Ok(())
-    }
-
-    fn admit(&self, operations: &Operations, bytes: u64) -> Result<Permit, Rejection> {
-        if self.core.sequencer.is_poisoned() {
-            return Err(Rejection::Unavailable);
-        }
-        if self.core.is_stopping() {
-            return Err(Rejection::ShuttingDown);
-        }
-        if operations.is_write() && self.core.disk_full.load(Ordering::Relaxed) {
-            return Err(Rejection::DiskFull);
-        }
-        let weight = operations.len().max(1) as u64;
-        self.core.admission.admit(weight, bytes).ok_or(Rejection::Overloaded)
     }
 
     /// Ledger time, in nanoseconds since 1970.

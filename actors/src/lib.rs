@@ -13,20 +13,26 @@ mod claims;
 mod core;
 mod engine;
 mod in_flight;
+#[cfg(all(test, bursar_loom))]
+mod memory_order_tests;
 mod outbox;
 mod reader_pool;
 mod request;
+mod request_part;
 mod router_actor;
 mod router_machine;
 mod shard_actor;
 mod shard_machine;
+#[cfg(test)]
+mod simulation;
 mod supervision;
 mod ticket;
 mod trial_balance;
 mod wallet_actor;
 mod wallet_machine;
 
+pub use admission::Rejection;
 pub use core::{FaultHook, OnFatal};
-pub use engine::{Engine, EngineOptions, EngineStatus, Rejection, StartError};
+pub use engine::{Engine, EngineOptions, EngineStatus, StartError};
 pub use persistence::{PersistenceError, RecoveryReport};
 pub use request::{Answer, Answered, Operations, Reply, TransferView, TrialBalanceView, WalletView};

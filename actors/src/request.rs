@@ -373,7 +373,10 @@ impl Request {
 
     fn deliver_when_durable(self: &Arc<Self>) {
         let request = Arc::clone(self);
+        #[cfg(not(bursar_broken = "early_reply"))]
         let seen_seq = self.seen_seq.load(Ordering::Relaxed);
+        #[cfg(bursar_broken = "early_reply")]
+        let seen_seq = 0;
         self.core.sequencer.when_durable(seen_seq, Box::new(move |durable| request.deliver(durable)));
     }
 

@@ -7,6 +7,7 @@ use crate::claims::Claim;
 use crate::core::{Core, KnownAsset};
 use crate::outbox::Post;
 use crate::request::{Operations, Request, RequestItem, TransferView};
+use crate::request_part::RequestPart;
 use crate::shard_machine::ShardMessage;
 use crate::ticket::Verdict;
 use ledger::{Asset, Entry, Outcome, RefusalDetail, Status, WalletId};
@@ -46,7 +47,9 @@ pub(crate) fn route(core: &Arc<Core>, request: &Arc<Request>, post: &mut dyn Pos
                     parts.add(core, wallet.id, index);
                 }
             }
-            parts.send(post, |indexes| ShardMessage::CreateWallets { request: Arc::clone(request), indexes });
+            parts.send(post, |indexes| {
+                ShardMessage::CreateWallets(RequestPart::new(Arc::clone(request), indexes))
+            });
         }
         Operations::CreateTransfers { .. } => begin_transfers(core, request, post),
         Operations::LookupWallets(ids) => {
@@ -54,7 +57,7 @@ pub(crate) fn route(core: &Arc<Core>, request: &Arc<Request>, post: &mut dyn Pos
             for (index, &id) in ids.iter().enumerate() {
                 parts.add(core, id, index as u32);
             }
-            parts.send(post, |indexes| ShardMessage::Read { request: Arc::clone(request), indexes });
+            parts.send(post, |indexes| ShardMessage::Read(RequestPart::new(Arc::clone(request), indexes)));
         }
         Operations::LookupTransfers(_) => look_transfers_up(core, request),
         Operations::TrialBalance => core.trial_balances.begin(core, request, post),
@@ -99,7 +102,7 @@ fn begin_transfers(core: &Arc<Core>, request: &Arc<Request>, post: &mut dyn Post
             Claim::Decided(seq) => decided.push((seq, index)),
         }
     }
-    parts.send(post, |indexes| ShardMessage::Begin { request: Arc::clone(request), indexes });
+    parts.send(post, |indexes| ShardMessage::Begin(RequestPart::new(Arc::clone(request), indexes)));
     if !decided.is_empty() {
         answer_from_journal(core, request, decided);
     }

@@ -54,13 +54,10 @@ impl WalletHost for ActixHost {
 /// The actor of one shard.
 #[derive(Debug)]
 pub(crate) struct ShardActor {
-    number: usize,
     machine: ShardMachine<Addr<WalletActor>>,
     host: ActixHost,
     /// All shards, this one included.
     shards: Vec<Addr<ShardActor>>,
-    /// For the shard's own messages while it handles some; the wallets' outbox is theirs.
-    own: Outbox,
 }
 
 impl ShardActor {
@@ -73,34 +70,17 @@ impl ShardActor {
             shard: context.address().downgrade(),
         };
         Self {
-            number,
             machine: ShardMachine::new(number, core, wallets.into_iter()),
             host: ActixHost { thread: Rc::new(thread) },
             shards: Vec::new(),
-            own: Outbox::new(shards),
         }
     }
 
     fn handle_all(&mut self, messages: impl Iterator<Item = ShardMessage>) {
         let core = Arc::clone(&self.host.thread.core);
-        let handled = guard(|| {
-            for message in messages {
-                self.machine.handle(message, &mut self.host, &mut self.own);
-            }
-            while !self.own.is_empty() {
-                let mut for_self = Vec::new();
-                self.own.drain_into(|shard, messages| {
-                    if shard == self.number {
-                        for_self = messages;
-                    } else {
-                        self.shards[shard].do_send(Batch(messages));
-                    }
-                });
-                for message in for_self {
-                    self.machine.handle(message, &mut self.host, &mut self.own);
-                }
-            }
-        });
+        let shards = &self.shards;
+        let mut send = |shard: usize, messages| shards[shard].do_send(Batch(messages));
+        let handled = guard(|| self.machine.handle_all(messages, &mut self.host, &mut send));
         if handled.is_err() {
             core.fatal("a shard has failed");
         }
@@ -149,14 +129,9 @@ impl Handler<Flush> for ShardActor {
     fn handle(&mut self, _: Flush, _: &mut Context<Self>) {
         let thread = Rc::clone(&self.host.thread);
         thread.flush_due.set(false);
-        let mut for_self = Vec::new();
-        thread.outbox.borrow_mut().drain_into(|shard, messages| {
-            if shard == self.number {
-                for_self = messages;
-            } else {
-                self.shards[shard].do_send(Batch(messages));
-            }
-        });
+        let shards = &self.shards;
+        let mut send = |shard: usize, messages| shards[shard].do_send(Batch(messages));
+        let for_self = self.machine.send_others(&mut thread.outbox.borrow_mut(), &mut send);
         self.handle_all(for_self.into_iter());
     }
 }

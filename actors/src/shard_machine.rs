@@ -6,9 +6,10 @@
 
 use crate::core::Core;
 use crate::in_flight::{Attempt, InFlight, Reserved};
-use crate::outbox::Post;
-use crate::request::{Operations, PendingRead, Request, RequestItem, WalletView};
-use crate::trial_balance::{PendingSum, TrialBalance};
+use crate::outbox::{Outbox, Post};
+use crate::request::{Operations, PendingRead, RequestItem, WalletView};
+use crate::request_part::RequestPart;
+use crate::trial_balance::{PendingShardSum, PendingSum};
 use crate::wallet_machine::WalletMessage;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
@@ -22,13 +23,8 @@ const SUM_UP_STEP: usize = 4096;
 /// A message to a shard.
 #[derive(Debug)]
 pub(crate) enum ShardMessage {
-    /// The transfers of the request that begin at this shard's wallets.
-    Begin {
-        /// The request.
-        request: Arc<Request>,
-        /// Which of its transfers.
-        indexes: Vec<u32>,
-    },
+    /// The transfers of a request that begin at this shard's wallets.
+    Begin(RequestPart),
     /// One transfer, to begin (again).
     BeginOne(InFlight),
     /// A transfer that the debit wallet has accepted, for the credit wallet.
@@ -50,26 +46,11 @@ pub(crate) enum ShardMessage {
         attempt: Attempt,
     },
     /// Wallets to create.
-    CreateWallets {
-        /// The request.
-        request: Arc<Request>,
-        /// Which of its wallets.
-        indexes: Vec<u32>,
-    },
+    CreateWallets(RequestPart),
     /// Wallets to read.
-    Read {
-        /// The request.
-        request: Arc<Request>,
-        /// Which of its wallets.
-        indexes: Vec<u32>,
-    },
-    /// Wallets to sum up, from this place on.
-    SumUp {
-        /// The trial balance.
-        trial: Arc<TrialBalance>,
-        /// Where to go on.
-        from_slot: usize,
-    },
+    Read(RequestPart),
+    /// Wallets to sum up.
+    SumUp(PendingShardSum),
     /// A wallet that had failed, as the journal has it.
     Rebuilt {
         /// Which wallet.
@@ -110,6 +91,8 @@ pub(crate) struct ShardMachine<A> {
     core: Arc<Core>,
     slots: Vec<Slot<A>>,
     by_id: HashMap<WalletId, u32, RandomState>,
+    /// For what the shard itself has to say while it handles messages; the wallets' outbox is theirs.
+    own: Outbox,
 }
 
 impl<A> ShardMachine<A> {
@@ -125,24 +108,57 @@ impl<A> ShardMachine<A> {
             by_id.insert(wallet.terms.id, slots.len() as u32);
             slots.push(Slot::Dormant(Box::new(wallet)));
         }
-        Self { number, core, slots, by_id }
+        let own = Outbox::new(core.shards());
+        Self { number, core, slots, by_id, own }
     }
 
-    /// Handles one message. What is for others goes to `post`; what is for the shard's own wallets, to their mailboxes.
-    pub(crate) fn handle<H: WalletHost<Address = A>>(
+    /// Handles messages, and what follows from them for this shard. What is for the shard's wallets goes to their
+    /// mailboxes, what is for other shards to `send`.
+    pub(crate) fn handle_all<H: WalletHost<Address = A>>(
+        &mut self,
+        messages: impl Iterator<Item = ShardMessage>,
+        host: &mut H,
+        send: &mut dyn FnMut(usize, Vec<ShardMessage>),
+    ) {
+        let mut own = std::mem::replace(&mut self.own, Outbox::new(0));
+        for message in messages {
+            self.handle(message, host, &mut own);
+        }
+        while !own.is_empty() {
+            for message in self.send_others(&mut own, send) {
+                self.handle(message, host, &mut own);
+            }
+        }
+        self.own = own;
+    }
+
+    /// Sends what has gathered in an outbox, but for what this shard handles itself.
+    pub(crate) fn send_others(
+        &self,
+        outbox: &mut Outbox,
+        send: &mut dyn FnMut(usize, Vec<ShardMessage>),
+    ) -> Vec<ShardMessage> {
+        let mut for_self = Vec::new();
+        outbox.drain_into(|shard, messages| {
+            if shard == self.number {
+                for_self = messages;
+            } else {
+                send(shard, messages);
+            }
+        });
+        for_self
+    }
+
+    fn handle<H: WalletHost<Address = A>>(
         &mut self,
         message: ShardMessage,
         host: &mut H,
         post: &mut dyn Post,
     ) {
         match message {
-            ShardMessage::Begin { request, indexes } => {
-                for index in indexes {
-                    self.begin(
-                        InFlight::new(RequestItem { request: Arc::clone(&request), index }),
-                        host,
-                        post,
-                    );
+            ShardMessage::Begin(mut part) => {
+                while let Some(item) = part.next() {
+                    self.begin(InFlight::new(item), host, post);
                 }
             }
             ShardMessage::BeginOne(in_flight) => self.begin(in_flight, host, post),
@@ -161,17 +177,17 @@ impl<A> ShardMachine<A> {
                 let message = WalletMessage::Released { slot: reserved.slot, attempt };
                 self.deliver_to_live(reserved.wallet, message, host);
             }
-            ShardMessage::CreateWallets { request, indexes } => {
-                for index in indexes {
-                    self.create(InFlight::new(RequestItem { request: Arc::clone(&request), index }), host);
+            ShardMessage::CreateWallets(mut part) => {
+                while let Some(item) = part.next() {
+                    self.create(InFlight::new(item), host);
                 }
             }
-            ShardMessage::Read { request, indexes } => {
-                for index in indexes {
-                    self.read(RequestItem { request: Arc::clone(&request), index }, host);
+            ShardMessage::Read(mut part) => {
+                while let Some(item) = part.next() {
+                    self.read(item, host);
                 }
             }
-            ShardMessage::SumUp { trial, from_slot } => self.sum_up(&trial, from_slot, host),
+            ShardMessage::SumUp(sum) => self.sum_up(sum, host),
             ShardMessage::Rebuilt { id, restart, wallet, as_of_seq } => {
                 self.deliver_to_live(id, WalletMessage::Rebuilt { restart, wallet, as_of_seq }, host);
             }
@@ -225,12 +241,8 @@ impl<A> ShardMachine<A> {
     }
 
     /// Sums up some wallets, and leaves the rest for a message to itself, so that others have their turn.
-    fn sum_up<H: WalletHost<Address = A>>(
-        &mut self,
-        trial: &Arc<TrialBalance>,
-        from_slot: usize,
-        host: &mut H,
-    ) {
+    fn sum_up<H: WalletHost<Address = A>>(&mut self, mut sum: PendingShardSum, host: &mut H) {
+        let (trial, from_slot) = (sum.trial(), sum.next_slot);
         let end = self.slots.len().min(from_slot + SUM_UP_STEP);
         let slots = &self.slots[from_slot.min(end)..end];
         // A dormant wallet has no entry above the moment: entries come to live ones only.
@@ -242,14 +254,15 @@ impl<A> ShardMachine<A> {
         for slot in slots {
             if let Slot::Live(id, address) = slot {
                 trial.asked();
-                host.deliver(address, WalletMessage::SumUp(PendingSum::new(Arc::clone(trial), *id)));
+                host.deliver(address, WalletMessage::SumUp(PendingSum::new(Arc::clone(&trial), *id)));
             }
         }
         if end == self.slots.len() {
-            return trial.answered();
+            return sum.finish();
         }
+        sum.next_slot = end;
         // By way of the mailbox and not of the outbox: whoever is in the mailbox already goes first.
-        self.core.post(self.number, ShardMessage::SumUp { trial: Arc::clone(trial), from_slot: end });
+        self.core.post(self.number, ShardMessage::SumUp(sum));
     }
 
     fn deliver_to_live<H: WalletHost<Address = A>>(

@@ -6,8 +6,9 @@
 //! critical section (each change asks for it as proof), and read anywhere. It owns nothing but itself.
 
 use ledger::WalletId;
+use persistence::sync::AtomicU64;
 use persistence::{Committed, CriticalSection};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 /// Bits of the word: attempt (8) · phase (2) · sequence number (54).
 const ATTEMPT_SHIFT: u32 = 56;
@@ -118,7 +119,11 @@ impl Ticket {
     }
 
     fn require_open(&self, attempt: u8) -> Result<(), NotOpen> {
-        if self.fate(attempt) == Fate::Open { Ok(()) } else { Err(NotOpen) }
+        if cfg!(bursar_broken = "no_ticket_check") || self.fate(attempt) == Fate::Open {
+            Ok(())
+        } else {
+            Err(NotOpen)
+        }
     }
 }
 

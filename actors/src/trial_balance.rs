@@ -13,9 +13,10 @@ use ledger::fold::AssetTotals;
 use ledger::{AssetId, Wallet, WalletId};
 use parking_lot::Mutex;
 use persistence::rebuild_wallet;
+use persistence::sync::AtomicU64;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The moment of the newest trial balance. Announced inside the critical section only, so whoever commits or learns of
 /// an entry above it knows of it.
@@ -34,7 +35,7 @@ pub(crate) struct Moment {
 }
 
 impl AnnouncedMoment {
-    fn announce(&self, seq: u64) -> Moment {
+    pub(crate) fn announce(&self, seq: u64) -> Moment {
         let number = self.number.load(Ordering::Relaxed) + 1;
         self.seq.store(seq, Ordering::Release);
         // After the seq: who sees the number sees the seq, or that of a later trial balance, which does no harm to a
@@ -112,7 +113,7 @@ fn start(core: &Arc<Core>, requests: Vec<Arc<Request>>, post: &mut dyn Post) {
         requests: Mutex::new(requests),
     });
     for shard in 0..core.shards() {
-        post.post(shard, ShardMessage::SumUp { trial: Arc::clone(&trial), from_slot: 0 });
+        post.post(shard, ShardMessage::SumUp(PendingShardSum::new(Arc::clone(&trial))));
     }
 }
 
@@ -141,9 +142,9 @@ impl TrialBalance {
     pub(crate) fn answer_from_journal(self: &Arc<Self>, wallet: WalletId) {
         let trial = Arc::clone(self);
         let read = move |durable: Result<(), _>| {
-            // A journal that has failed ends the process; nobody waits for this answer any more.
+            // A journal that has failed ends the process.
             if durable.is_err() {
-                return;
+                return trial.give_up();
             }
             let core = Arc::clone(&trial.core);
             core.readers.run(Box::new(move || {
@@ -160,6 +161,14 @@ impl TrialBalance {
         self.core.sequencer.when_durable(self.as_of_seq, Box::new(read));
     }
 
+    /// It cannot be ended, and nor can those that wait for it: the process is ending.
+    fn give_up(&self) {
+        let waiting = std::mem::take(&mut self.core.trial_balances.queue.lock().waiting);
+        for request in std::mem::take(&mut *self.requests.lock()).into_iter().chain(waiting) {
+            request.give_up();
+        }
+    }
+
     fn end(self: &Arc<Self>) {
         let totals = std::mem::take(&mut *self.totals.lock());
         let known = self.core.assets.read();
@@ -174,6 +183,40 @@ impl TrialBalance {
             request.finish_trial_balance(view.clone());
         }
         self.core.trial_balances.ended(&self.core);
+    }
+}
+
+/// A shard's part of a trial balance, on its way to the shard: dropped without an answer, it gives the trial balance up,
+/// because only a shard that is no more drops it.
+#[derive(Debug)]
+pub(crate) struct PendingShardSum {
+    trial: Arc<TrialBalance>,
+    /// Where to go on.
+    pub(crate) next_slot: usize,
+    answered: bool,
+}
+
+impl PendingShardSum {
+    fn new(trial: Arc<TrialBalance>) -> Self {
+        Self { trial, next_slot: 0, answered: false }
+    }
+
+    pub(crate) fn trial(&self) -> Arc<TrialBalance> {
+        Arc::clone(&self.trial)
+    }
+
+    /// Every wallet of the shard is summed up or asked.
+    pub(crate) fn finish(mut self) {
+        self.answered = true;
+        self.trial.answered();
+    }
+}
+
+impl Drop for PendingShardSum {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.trial.give_up();
+        }
     }
 }
 

@@ -161,6 +161,28 @@ impl WalletMachine {
         }
     }
 
+    /// The committed state, for whoever compares it; `None` as well while it is not to be trusted.
+    #[cfg(test)]
+    pub(crate) fn committed(&self) -> Option<&Wallet> {
+        self.wallet.as_deref().filter(|_| matches!(self.mode, Mode::Ready))
+    }
+
+    /// Whether it has failed too often.
+    #[cfg(test)]
+    pub(crate) fn is_quarantined(&self) -> bool {
+        matches!(self.mode, Mode::Quarantined)
+    }
+
+    /// Whether nothing is open, waits or is parked here.
+    #[cfg(test)]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.reservations.is_empty()
+            && self.open == OpenReservations::default()
+            && self.waiting.is_empty()
+            && self.parked.is_empty()
+            && !matches!(self.mode, Mode::Rebuilding)
+    }
+
     /// Handles one message. A panic in here means that the wallet is not to be trusted: see [`Self::restart`].
     pub(crate) fn handle(&mut self, message: WalletMessage, turn: &mut Turn<'_>) {
         match self.mode {

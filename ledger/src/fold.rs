@@ -4,6 +4,8 @@ use crate::asset::Asset;
 use crate::decide::{Decision, OpenReservations, decide_credit, decide_debit};
 use crate::entry::Entry;
 use crate::identity::{AssetId, WalletId};
+use crate::status::Status;
+use crate::transfer::Transfer;
 use crate::wallet::Wallet;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -109,14 +111,8 @@ impl Fold {
                 self.wallets.insert(terms.id, Wallet::create(terms.clone(), seq, timestamp_ns));
             }
             Entry::Transferred(transfer) => {
-                // What was decided with others open holds with nothing open, whatever became of them.
-                let none_open = OpenReservations::default();
-                let debit = decide_debit(self.wallets.get(&transfer.debit_wallet), none_open, transfer);
-                let credit = decide_credit(self.wallets.get(&transfer.credit_wallet), none_open, transfer);
-                for decision in [debit, credit] {
-                    if let Decision::Refuse(refusal) = decision {
-                        return fault(format!("does a transfer that is to be refused: {}", refusal.status));
-                    }
+                if let Some(status) = self.refusal(transfer) {
+                    return fault(format!("does a transfer that is to be refused: {status}"));
                 }
                 if let Some(wallet) = self.wallets.get_mut(&transfer.debit_wallet) {
                     wallet.debit(transfer.amount, seq);
@@ -125,11 +121,31 @@ impl Fold {
                     wallet.credit(transfer.amount, seq);
                 }
             }
-            Entry::TransferRefused { .. } => {}
+            Entry::TransferRefused { transfer, refusal } => match self.refusal(transfer) {
+                Some(status) if status == refusal.status => {}
+                Some(status) => {
+                    return fault(format!("refuses a transfer as {}, and not as {status}", refusal.status));
+                }
+                None => {
+                    return fault(format!("refuses a transfer that is to be done, as {}", refusal.status));
+                }
+            },
         }
         self.last_seq = seq;
         self.last_timestamp_ns = timestamp_ns;
         Ok(())
+    }
+
+    /// As what the transfer is to be refused, if it is. What was decided with others open holds with nothing open,
+    /// whatever became of them.
+    fn refusal(&self, transfer: &Transfer) -> Option<Status> {
+        let none_open = OpenReservations::default();
+        let debit = decide_debit(self.wallets.get(&transfer.debit_wallet), none_open, transfer);
+        let credit = decide_credit(self.wallets.get(&transfer.credit_wallet), none_open, transfer);
+        [debit, credit].into_iter().find_map(|decision| match decision {
+            Decision::Refuse(refusal) => Some(refusal.status),
+            Decision::Accept | Decision::Wait => None,
+        })
     }
 
     /// The totals of each asset, over all wallets.

@@ -2,8 +2,8 @@
 //!
 //! Whoever waits is called back on the journal writer's thread, so a callback hands over and returns.
 
-use parking_lot::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, Mutex};
+use std::sync::atomic::Ordering;
 
 /// The journal has failed: what waits may be on disk or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

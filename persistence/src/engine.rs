@@ -3,7 +3,7 @@
 //! What is relied on was read in sled 0.34.7: opening shreds what lies behind the end of the log, removes blob files and writes a
 //! snapshot, so merely opening changes the directory (`pagecache/snapshot.rs`, `advance_snapshot`); a leftover `snap.*.generating`
 //! is taken for the newest snapshot (`config.rs`, `get_snapshot_files`); on damage it asserts. Nothing else may name sled but
-//! `record.rs` (a value shared with it) and `sled_journal.rs`.
+//! `record.rs` (a value shared with it) and `sled_store.rs`.
 
 use std::{
     cell::Cell,
@@ -17,8 +17,6 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-
-use sled::IVec;
 
 use crate::error::PersistenceError;
 
@@ -63,33 +61,6 @@ impl Engine {
                 Err(error) => return Err(error.to_string()),
             }
         }
-    }
-
-    /// All values in the order of their keys. Ends after the first error.
-    pub(crate) fn scan(&self) -> impl Iterator<Item = Result<(IVec, IVec), String>> + use<> {
-        let mut values = self.tree.iter();
-        let mut failed = false;
-        std::iter::from_fn(move || {
-            if failed {
-                return None;
-            }
-            let next = quietly(|| values.next())
-                .and_then(|next| next.transpose().map_err(|error| error.to_string()));
-            failed = next.is_err();
-            next.transpose()
-        })
-    }
-
-    /// Removes every value from `key` on. The caller makes it durable.
-    pub(crate) fn remove_from(&self, key: &[u8]) -> Result<(), String> {
-        let removed: Result<(), sled::Error> = quietly(|| {
-            let keys: Vec<IVec> = self.tree.range(key..).keys().collect::<Result<_, _>>()?;
-            for key in keys {
-                self.tree.remove(key)?;
-            }
-            self.db.flush().map(|_| ())
-        })?;
-        removed.map_err(|error| error.to_string())
     }
 }
 

@@ -21,6 +21,7 @@
 //! | 4064   | 32    | BLAKE3 of the 4,064 bytes before it                                 |
 
 use std::{
+    fmt,
     fs::{File, OpenOptions},
     io::{self, Read},
     os::unix::fs::FileExt,
@@ -38,10 +39,29 @@ const CHECKSUM_AT: usize = SLOT_BYTES - 32;
 const MAGIC: &[u8; 8] = b"BURSHEAD";
 const FORMAT_VERSION: u16 = 1;
 
+/// The two slots, wherever they are kept.
+pub(crate) trait HeadSlots: Send + fmt::Debug {
+    /// Overwrites the bytes from `offset` on. They need not survive anything yet.
+    fn overwrite(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Returns once what was overwritten survives a power loss.
+    fn sync(&self) -> io::Result<()>;
+}
+
+impl HeadSlots for File {
+    fn overwrite(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write_all_at(bytes, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
 /// The open file and what it says.
 #[derive(Debug)]
 pub(crate) struct HeadFile {
-    file: File,
+    slots: Box<dyn HeadSlots>,
     path: PathBuf,
     generation: u64,
     head: Head,
@@ -66,9 +86,14 @@ pub(crate) struct ReadHead {
 impl HeadFile {
     /// Writes the file for a journal that is empty.
     pub(crate) fn create(path: &Path) -> Result<(), PersistenceError> {
+        write_durably(path, &Self::unused())
+    }
+
+    /// What the file of an empty journal holds.
+    pub(crate) fn unused() -> Vec<u8> {
         let mut bytes = encode_slot(0, &Head::default()).to_vec();
         bytes.extend_from_slice(&encode_slot(1, &Head::default()));
-        write_durably(path, &bytes)
+        bytes
     }
 
     /// Reads the newest slot that is whole.
@@ -83,6 +108,11 @@ impl HeadFile {
             }
             Err(source) => return Err(PersistenceError::io("read", path, source)),
         }
+        Self::decode(&bytes, path)
+    }
+
+    /// Takes the newest slot that is whole from the bytes of the file at `path`.
+    pub(crate) fn decode(bytes: &[u8], path: &Path) -> Result<ReadHead, PersistenceError> {
         if bytes.len() != 2 * SLOT_BYTES {
             return Err(PersistenceError::damaged(path, Damage::Unreadable));
         }
@@ -105,7 +135,12 @@ impl HeadFile {
             .write(true)
             .open(path)
             .map_err(|source| PersistenceError::io("open", path, source))?;
-        Ok(Self { file, path: path.to_path_buf(), generation: read.generation, head: read.head })
+        Ok(Self::over(Box::new(file), path, read))
+    }
+
+    /// Goes on with slots that were read.
+    pub(crate) fn over(slots: Box<dyn HeadSlots>, path: &Path, read: &ReadHead) -> Self {
+        Self { slots, path: path.to_path_buf(), generation: read.generation, head: read.head }
     }
 
     /// Overwrites the older slot and syncs it. After an error the file may say either head.
@@ -113,9 +148,9 @@ impl HeadFile {
         debug_assert!(head.point.seq >= self.head.point.seq, "the head never goes back");
         let generation = self.generation + 1;
         let offset = (generation % 2) * SLOT_BYTES as u64;
-        self.file
-            .write_all_at(&encode_slot(generation, &head), offset)
-            .and_then(|()| self.file.sync_data())
+        self.slots
+            .overwrite(&encode_slot(generation, &head), offset)
+            .and_then(|()| self.slots.sync())
             .map_err(|source| PersistenceError::io("write", &self.path, source))?;
         self.generation = generation;
         self.head = head;

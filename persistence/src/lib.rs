@@ -17,14 +17,21 @@ mod error;
 mod free_space;
 mod head_file;
 mod journal;
+#[cfg(all(test, bursar_loom))]
+mod memory_order_tests;
 pub mod record;
+mod record_journal;
+mod record_store;
 mod recovered_ledger;
 mod recovery;
 #[cfg(test)]
 mod recovery_tests;
 mod scratch_copy;
 mod sequencer;
-mod sled_journal;
+#[cfg(any(test, feature = "simulated-disk"))]
+mod simulated_disk;
+mod sled_store;
+pub mod sync;
 mod wallet_index;
 mod writer;
 
@@ -35,11 +42,13 @@ pub use error::{Damage, PersistenceError};
 pub use free_space::free_bytes;
 pub use journal::{ChainPoint, Group, Journal, JournalReader, Records};
 pub use record::{Record, RecordError};
+pub use record_journal::RecordJournal;
 pub use recovered_ledger::{
     RecoveredLedger, VerifyReport, open_ledger, read_entries, rebuild_wallet, verify,
 };
 pub use recovery::{DroppedTail, OnRecord, OpenOptions, OpenedJournal, RecoveryReport, examine, open};
 pub use sequencer::{Committed, CriticalSection, Sequencer};
-pub use sled_journal::SledJournal;
+#[cfg(any(test, feature = "simulated-disk"))]
+pub use simulated_disk::{Choose, Crash, DiskFailure, SimulatedDisk};
 pub use wallet_index::WalletIndex;
 pub use writer::{GroupCommit, JournalWriter, OnFailure};

@@ -26,6 +26,9 @@
 
 use std::fmt;
 
+/// Bytes that the engine shares with whoever reads them.
+pub(crate) use sled::IVec as SharedBytes;
+
 /// The only version that is written and read.
 pub const FORMAT_VERSION: u16 = 1;
 /// A hash that names a record.
@@ -66,7 +69,7 @@ pub struct Record {
 #[derive(Clone)]
 enum RecordBytes {
     Owned(Vec<u8>),
-    Shared(sled::IVec),
+    Shared(SharedBytes),
 }
 
 /// What is wrong with bytes that should be a record.
@@ -120,7 +123,7 @@ impl Record {
         Self::check(RecordBytes::Owned(bytes))
     }
 
-    pub(crate) fn decode_shared(bytes: sled::IVec) -> Result<Self, RecordError> {
+    pub(crate) fn decode_shared(bytes: SharedBytes) -> Result<Self, RecordError> {
         Self::check(RecordBytes::Shared(bytes))
     }
 
@@ -330,7 +333,7 @@ mod tests {
         assert_eq!(record.hash(), hash_of_encoded(&sample()));
         let entries: Vec<_> = record.entries().collect();
         assert_eq!(entries, [(41, 10, &b"first"[..]), (42, 11, &b""[..]), (43, 500, &[7; 40][..])]);
-        assert_eq!(Record::decode_shared(sled::IVec::from(sample())).unwrap().as_bytes(), record.as_bytes());
+        assert_eq!(Record::decode_shared(SharedBytes::from(sample())).unwrap().as_bytes(), record.as_bytes());
     }
 
     #[test]

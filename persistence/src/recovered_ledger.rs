@@ -7,6 +7,7 @@ use crate::clock::{implausible_wall_clock, wall_clock_ns};
 use crate::entry_codec::decode_entry;
 use crate::error::PersistenceError;
 use crate::journal::{Journal, JournalReader};
+use crate::record::Record;
 use crate::recovery::{OpenOptions, OpenedJournal, RecoveryReport, examine, open};
 use crate::wallet_index::WalletIndex;
 use foldhash::fast::RandomState;
@@ -55,19 +56,10 @@ pub fn open_ledger(
     accept_clock: bool,
     on_id: &mut dyn FnMut(TransferId, u64) -> bool,
 ) -> Result<RecoveredLedger, PersistenceError> {
-    let mut fold = Fold::default();
-    let index = WalletIndex::default();
-    let OpenedJournal { journal, directory: _, report } = open(path, options, &mut |record| {
-        for (seq, timestamp_ns, payload) in record.entries() {
-            let entry = decode_entry(seq, payload)?;
-            apply_checked(&mut fold, seq, timestamp_ns, &entry, on_id)?;
-            for wallet in entry.wallets() {
-                index.push(wallet, seq);
-            }
-        }
-        Ok(())
-    })?;
-    check_conservation(&fold)?;
+    let mut replay = Replay::default();
+    let OpenedJournal { journal, directory: _, report } =
+        open(path, options, &mut |record| replay.apply(record, on_id))?;
+    let (fold, index) = replay.finish()?;
     if let Some(reason) = implausible_wall_clock(fold.last_timestamp_ns, wall_clock_ns())
         && !accept_clock
     {
@@ -75,6 +67,37 @@ pub fn open_ledger(
         return Err(PersistenceError::ImplausibleClock { path: path.to_owned(), reason });
     }
     Ok(RecoveredLedger { journal: Box::new(journal), fold, index, report })
+}
+
+/// A journal on its way to being a ledger again.
+#[derive(Debug, Default)]
+pub(crate) struct Replay {
+    fold: Fold,
+    index: WalletIndex,
+}
+
+impl Replay {
+    /// Applies the next record. `on_id` is as for [`open_ledger`].
+    pub(crate) fn apply(
+        &mut self,
+        record: &Record,
+        on_id: &mut dyn FnMut(TransferId, u64) -> bool,
+    ) -> Result<(), PersistenceError> {
+        for (seq, timestamp_ns, payload) in record.entries() {
+            let entry = decode_entry(seq, payload)?;
+            apply_checked(&mut self.fold, seq, timestamp_ns, &entry, on_id)?;
+            for wallet in entry.wallets() {
+                self.index.push(wallet, seq);
+            }
+        }
+        Ok(())
+    }
+
+    /// What the journal amounts to, if its books balance.
+    pub(crate) fn finish(self) -> Result<(Fold, WalletIndex), PersistenceError> {
+        check_conservation(&self.fold)?;
+        Ok((self.fold, self.index))
+    }
 }
 
 /// Verifies the stopped data directory at `path` from its first record to its last, without changing it.

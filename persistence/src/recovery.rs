@@ -27,8 +27,10 @@ use crate::{
     head_file::{Head, HeadFile, ReadHead},
     journal::ChainPoint,
     record::Record,
+    record_journal::RecordJournal,
+    record_store::{RecordStore, StoredValues},
     scratch_copy::{ScratchCopy, directory_bytes, for_each_file},
-    sled_journal::{SledJournal, open_log},
+    sled_store::{SledStore, SledValues, sync_whole_journal},
 };
 
 /// Room that a copy must leave free.
@@ -54,7 +56,7 @@ impl Default for OpenOptions {
 #[derive(Debug)]
 pub struct OpenedJournal {
     /// The writer.
-    pub journal: SledJournal,
+    pub journal: RecordJournal,
     /// Holds the lock, as the journal does.
     pub directory: Arc<DataDirectory>,
     /// What was found.
@@ -132,28 +134,39 @@ pub fn open(
         report.warnings.push(format!("removed {}, left by a crash during an open", removed.display()));
     }
     let engine = open_engine(&journal_path, &journal_path, options)?;
+    let directory = Arc::new(directory);
+    let store = Box::new(SledStore::new(engine, Arc::clone(&directory))?);
     let has_tail = match has_tail_in_copy {
         Some(has_tail) => has_tail,
-        None => walk(&engine, &mut chain, &journal_path, &mut report, on_record)?,
+        None => walk(&*store.values(), &mut chain, &journal_path, &mut report, on_record)?,
     };
+    let head = HeadFile::open(&directory.head(), &found.head)?;
+    let journal = take_over(store, head, &chain, found.acknowledged, has_tail)?;
+    report.elapsed = started.elapsed();
+    Ok(OpenedJournal { journal, directory, report })
+}
+
+/// Makes a journal of a store whose records `chain` has admitted: what lies behind them is dropped, they are made
+/// durable, and only then does the head say so.
+pub(crate) fn take_over(
+    mut store: Box<dyn RecordStore>,
+    mut head: HeadFile,
+    chain: &Chain,
+    acknowledged: ChainPoint,
+    has_tail: bool,
+) -> Result<RecordJournal, PersistenceError> {
     if has_tail {
-        engine
-            .remove_from(&(chain.end().seq + 1).to_be_bytes())
-            .map_err(|reason| PersistenceError::engine(&journal_path, reason))?;
+        store.remove_from(chain.end().seq + 1)?;
     }
-    check_end(&engine, &chain, &journal_path)?;
-    make_survivors_durable(&journal_path)?;
-    let mut head = HeadFile::open(&directory.head(), &found.head)?;
+    check_end(&*store.values(), chain)?;
+    store.sync_survivors()?;
     let known = head.head();
     // The journal may hold more than was acknowledged, and a lost slot may have said less.
-    let survived = chain.tip().unwrap_or(Head { point: found.acknowledged, timestamp: known.timestamp });
+    let survived = chain.tip().unwrap_or(Head { point: acknowledged, timestamp: known.timestamp });
     if survived.point.seq > known.point.seq {
         head.advance(survived)?;
     }
-    report.elapsed = started.elapsed();
-    let directory = Arc::new(directory);
-    let journal = SledJournal::new(engine, Arc::clone(&directory), head)?;
-    Ok(OpenedJournal { journal, directory, report })
+    Ok(RecordJournal::new(store, head))
 }
 
 /// Verifies a stopped directory, or a backup of one, without changing it, and gives every record to `on_record`.
@@ -175,9 +188,9 @@ pub fn examine(
     report.clean = found.is_as_left(&directory, &mut report)?;
     let journal = directory.journal();
     let copy = ScratchCopy::make(&journal, &place_for_copy(path, &journal)?)?;
-    let engine = open_engine(copy.path(), &journal, options)?;
+    let values = open_to_read(copy.path(), &journal, options)?;
     let mut chain = Chain::new(found.acknowledged, options.held_elsewhere);
-    walk(&engine, &mut chain, &journal, &mut report, on_record)?;
+    walk(&values, &mut chain, &journal, &mut report, on_record)?;
     report.elapsed = started.elapsed();
     Ok(report)
 }
@@ -272,18 +285,16 @@ fn check_copy(
         return Ok(None);
     }
     let copy = ScratchCopy::make(&journal, &directory.journal_check())?;
-    let engine = open_engine(copy.path(), &journal, options)?;
-    walk(&engine, chain, &journal, report, on_record).map(Some)
+    let values = open_to_read(copy.path(), &journal, options)?;
+    walk(&values, chain, &journal, report, on_record).map(Some)
 }
 
 /// Checks that the opened journal ends where the records that were read end. It matters when a copy was read: both
 /// were made of the same bytes, so what holds for the last record holds for those before it.
-fn check_end(engine: &Engine, chain: &Chain, journal: &Path) -> Result<(), PersistenceError> {
-    let damaged = |damage| PersistenceError::damaged(journal, damage);
-    let last = engine::quietly(|| engine.tree.last().map_err(|error| error.to_string()));
-    let last = last.and_then(|last| last).map_err(|reason| damaged(Damage::Engine(reason)))?;
-    let last = last.map(|(_, value)| Record::decode_shared(value));
-    match (last, chain.tip()) {
+fn check_end(values: &dyn StoredValues, chain: &Chain) -> Result<(), PersistenceError> {
+    let damaged = |damage| PersistenceError::damaged(values.place(), damage);
+    let last = values.at_or_below(u64::MAX).map_err(|error| unreadable(values.place(), error))?;
+    match (last.map(|(_, value)| Record::decode_shared(value)), chain.tip()) {
         (None, None) => Ok(()),
         (Some(Ok(last)), Some(tip)) if last.hash() == tip.point.hash => Ok(()),
         (Some(Err(error)), _) => Err(damaged(Damage::BadRecord { seq: chain.end().seq, error })),
@@ -291,17 +302,26 @@ fn check_end(engine: &Engine, chain: &Chain, journal: &Path) -> Result<(), Persi
     }
 }
 
+/// While a journal is being checked, what its engine cannot read is damage, and `journal` is what is damaged, though a
+/// copy of it may be read.
+fn unreadable(journal: &Path, error: PersistenceError) -> PersistenceError {
+    match error {
+        PersistenceError::Engine { reason, .. } => PersistenceError::damaged(journal, Damage::Engine(reason)),
+        other => other,
+    }
+}
+
 /// Reads all records in order. Says whether what follows the last good one is to be dropped.
-fn walk(
-    engine: &Engine,
+pub(crate) fn walk(
+    values: &dyn StoredValues,
     chain: &mut Chain,
     journal: &Path,
     report: &mut RecoveryReport,
     on_record: &mut OnRecord<'_>,
 ) -> Result<bool, PersistenceError> {
-    for value in engine.scan() {
-        let (key, value) =
-            value.map_err(|reason| PersistenceError::damaged(journal, Damage::Engine(reason)))?;
+    let all = values.range(0, u64::MAX).map_err(|error| unreadable(journal, error))?;
+    for value in all {
+        let (key, value) = value.map_err(|error| unreadable(journal, error))?;
         if let Some(tail) = &mut report.dropped_tail {
             tail.records += 1;
             continue;
@@ -324,18 +344,15 @@ fn walk(
     Ok(report.dropped_tail.is_some())
 }
 
+/// Opens the database in `at` and reads it; an error names `journal`, of which that may be a copy.
+fn open_to_read(at: &Path, journal: &Path, options: &OpenOptions) -> Result<SledValues, PersistenceError> {
+    open_engine(at, journal, options).map(|engine| SledValues::new(&engine, journal))
+}
+
 /// Opens the engine in `at`; an error names `journal`, of which that may be a copy.
 fn open_engine(at: &Path, journal: &Path, options: &OpenOptions) -> Result<Engine, PersistenceError> {
     Engine::open(at, options.cache_capacity_bytes)
         .map_err(|reason| PersistenceError::damaged(journal, Damage::Engine(reason)))
-}
-
-fn make_survivors_durable(journal: &Path) -> Result<(), PersistenceError> {
-    open_log(journal)?
-        .sync_all()
-        .map_err(|source| PersistenceError::io("sync", &journal.join("db"), source))?;
-    sync_directory(&journal.join("blobs"))?;
-    sync_directory(journal)
 }
 
 /// Makes the parts of a directory. Each gets its name when it is whole, `VERSION` last of all.
@@ -352,7 +369,7 @@ fn initialise(directory: &DataDirectory, options: &OpenOptions) -> Result<(), Pe
             .and_then(|opened| opened.sync_all())
             .map_err(|source| PersistenceError::io("sync", file, source))
     })?;
-    make_survivors_durable(&unfinished)?;
+    sync_whole_journal(&unfinished)?;
     let journal = directory.journal();
     fs::rename(&unfinished, &journal).map_err(|source| PersistenceError::io("create", &journal, source))?;
     sync_directory(directory.path())?;
@@ -371,8 +388,8 @@ fn clear_unfinished(directory: &DataDirectory) -> Result<(), PersistenceError> {
     ScratchCopy::remove_leftover(&directory.journal_check())?;
     if journal.is_dir() {
         let copy = ScratchCopy::make(&journal, &directory.journal_check())?;
-        let engine = open_engine(copy.path(), &journal, &OpenOptions::default())?;
-        if engine.scan().next().is_some() {
+        let values = open_to_read(copy.path(), &journal, &OpenOptions::default())?;
+        if values.range(0, u64::MAX)?.next().is_some() {
             return Err(used());
         }
     }

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use crate::{
     ChainPoint, Damage, DroppedTail, Group, Journal, OpenOptions, OpenedJournal, PersistenceError, Record,
-    RecoveryReport, SledJournal,
+    RecordJournal, RecoveryReport,
     data_directory::DataDirectory,
     engine::Engine,
     examine,
@@ -52,7 +52,7 @@ impl Built {
     }
 }
 
-fn append(journal: &mut SledJournal, payloads: &[&[u8]]) {
+fn append(journal: &mut RecordJournal, payloads: &[&[u8]]) {
     let built = Built::new(journal.durable_seq() + 1, payloads.iter().copied());
     journal.append_group(&built.group()).expect("a healthy journal takes a well-formed group");
 }

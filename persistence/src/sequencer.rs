@@ -7,10 +7,10 @@ use crate::clock::Clock;
 use crate::durability_gate::{DurabilityGate, Waiter};
 use crate::journal::Group;
 use crate::record::MAX_ENTRY;
+use crate::sync::{AtomicU64, Condvar, Mutex, MutexGuard};
 use ledger::WalletId;
-use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 /// Where an entry stands in the total order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

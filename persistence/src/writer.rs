@@ -33,6 +33,8 @@ pub struct GroupCommit {
     journal: Box<dyn Journal>,
     index: Arc<WalletIndex>,
     spare: Gathered,
+    /// Only between two steps: see [`Self::take`].
+    taken: Option<Gathered>,
     pulse: Arc<Pulse>,
     metrics: CommitMetrics,
 }
@@ -69,18 +71,31 @@ impl GroupCommit {
         let durable_seq = sequencer.durable_seq();
         metrics.appended_seq.set(durable_seq as f64);
         metrics.durable_seq.set(durable_seq as f64);
-        Self { sequencer, journal, index, spare: Gathered::default(), pulse: Arc::default(), metrics }
+        Self {
+            sequencer,
+            journal,
+            index,
+            spare: Gathered::default(),
+            taken: None,
+            pulse: Arc::default(),
+            metrics,
+        }
     }
 
-    /// Makes durable what has gathered, if anything has; says whether it had. An error has poisoned the journal.
-    pub fn step(&mut self) -> Result<bool, PersistenceError> {
-        match self.sequencer.try_take_gathered(std::mem::take(&mut self.spare)) {
-            Ok(group) => self.commit(group).map(|()| true),
-            Err(spare) => {
-                self.spare = spare;
-                Ok(false)
+    /// For a caller that steps instead of running: takes what has gathered, if anything has; says whether it had.
+    pub fn take(&mut self) -> bool {
+        if self.taken.is_none() {
+            match self.sequencer.try_take_gathered(std::mem::take(&mut self.spare)) {
+                Ok(group) => self.taken = Some(group),
+                Err(spare) => self.spare = spare,
             }
         }
+        self.taken.is_some()
+    }
+
+    /// Makes durable what was taken, and publishes it. An error has poisoned the journal.
+    pub fn commit_taken(&mut self) -> Result<(), PersistenceError> {
+        self.taken.take().map_or(Ok(()), |group| self.commit(group))
     }
 
     /// Goes on until the sequencer stops.

@@ -1,0 +1,229 @@
+//! Compares every answer with the journal: is it true, is it on disk, and is it no older than what was known before?
+//!
+//! The journal is one total order, so the answers are strictly serializable if each is right as of an entry that is not
+//! older than the newest that anybody had been answered from when the request was sent.
+
+use super::clients::Asked;
+use super::history::History;
+use crate::request::{Answer, TransferView, WalletView};
+use ledger::{Entry, Outcome, Refusal, RefusalDetail, Status, Transfer, TransferId, WalletId};
+
+/// A request and its answer.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) asked: Asked,
+    pub(super) has_deadline: bool,
+    /// The newest entry that anybody had been answered from when it was sent.
+    pub(super) known_seq: u64,
+}
+
+/// What may have been answered in place of an outcome.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Troubles {
+    /// Wallets have panicked.
+    pub(super) panics: bool,
+}
+
+/// Checks the answer, and returns the newest entry that it lets its reader know of.
+pub(super) fn check(call: &Call, answer: Answer, history: &History, troubles: Troubles) -> u64 {
+    match (&call.asked, answer) {
+        (Asked::Assets(assets), Answer::Outcomes { outcomes, .. }) => {
+            assert_eq!(outcomes.len(), assets.len());
+            let checked = assets.iter().zip(&outcomes).map(|(asset, outcome)| match asset {
+                _ if outcome.status == Status::DeadlineExceeded => {
+                    assert!(troubled(call, outcome, troubles), "{outcome:?}");
+                    0
+                }
+                Err(refusal) => not_journaled(outcome, *refusal),
+                Ok(asset) => match outcome.status {
+                    Status::Created | Status::Exists => {
+                        assert_eq!(entry(history, outcome), &Entry::AssetCreated(asset.clone()));
+                        new_or_replayed(call, outcome)
+                    }
+                    other => panic!("no asset is answered {other}"),
+                },
+            });
+            newest(checked)
+        }
+        (Asked::Wallets(wallets), Answer::Outcomes { outcomes, .. }) => {
+            assert_eq!(outcomes.len(), wallets.len());
+            let checked = wallets.iter().zip(&outcomes).map(|(terms, outcome)| match outcome.status {
+                Status::Created | Status::Exists => {
+                    assert_eq!(entry(history, outcome), &Entry::WalletCreated(terms.clone()));
+                    new_or_replayed(call, outcome)
+                }
+                Status::AssetNotFound => {
+                    let known = history.fold().assets.get(&terms.asset);
+                    assert!(known.is_none_or(|(_, seq, _)| *seq > call.known_seq), "{terms:?} {outcome:?}");
+                    0
+                }
+                status => match (troubled(call, outcome, troubles), entry_if_any(history, outcome)) {
+                    (true, None) => 0,
+                    (_, Some(Entry::WalletCreated(first))) => {
+                        assert_eq!(status, first.compare(terms), "{outcome:?}");
+                        outcome.seq
+                    }
+                    _ => panic!("{terms:?} is answered {outcome:?}"),
+                },
+            });
+            newest(checked)
+        }
+        (Asked::Transfers { transfers, with_balances }, Answer::Outcomes { outcomes, balances }) => {
+            assert_eq!(outcomes.len(), transfers.len());
+            let checked = transfers
+                .iter()
+                .zip(&outcomes)
+                .map(|(transfer, outcome)| check_transfer(call, transfer, outcome, history, troubles));
+            let newest_outcome = newest(checked);
+            if !*with_balances {
+                assert!(balances.is_empty());
+                return newest_outcome;
+            }
+            // A read that failed leaves the positions out; the outcomes stand.
+            let views = balances.iter().flatten();
+            let newest_view = newest(views.map(|view| {
+                assert!(view.as_of_seq >= newest_outcome, "{view:?} is older than entry {newest_outcome}");
+                check_wallet(call, view.wallet.terms.id, Some(view), history)
+            }));
+            newest_outcome.max(newest_view)
+        }
+        (Asked::ReadWallets(ids), Answer::Wallets(views)) => {
+            assert_eq!(ids.len(), views.len());
+            newest(ids.iter().zip(&views).map(|(id, view)| check_wallet(call, *id, view.as_ref(), history)))
+        }
+        (Asked::ReadTransfers(ids), Answer::Transfers(views)) => {
+            assert_eq!(ids.len(), views.len());
+            newest(ids.iter().zip(&views).map(|(id, view)| check_view(call, *id, view.as_ref(), history)))
+        }
+        (Asked::TrialBalance, Answer::TrialBalance(view)) => {
+            assert!(view.as_of_seq >= call.known_seq, "{view:?} is older than entry {}", call.known_seq);
+            assert_eq!(view.assets, history.totals_at(view.as_of_seq), "as of {}", view.as_of_seq);
+            assert!(view.assets.iter().all(|(_, totals)| totals.is_balanced()), "{view:?}");
+            view.as_of_seq
+        }
+        (Asked::ReadWallets(_) | Asked::ReadTransfers(_) | Asked::TrialBalance, Answer::DeadlineExceeded) => {
+            assert!(call.has_deadline);
+            0
+        }
+        (Asked::ReadWallets(_), Answer::Unavailable) => {
+            assert!(troubles.panics, "only a wallet that fails gives a read up");
+            0
+        }
+        (asked, answer) => panic!("{asked:?} is answered {answer:?}"),
+    }
+}
+
+fn newest(seqs: impl Iterator<Item = u64>) -> u64 {
+    seqs.fold(0, u64::max)
+}
+
+fn entry<'a>(history: &'a History, outcome: &Outcome) -> &'a Entry {
+    let (timestamp_ns, entry) = history.entry(outcome.seq);
+    assert_eq!(*timestamp_ns, outcome.timestamp_ns, "{outcome:?}");
+    entry
+}
+
+fn entry_if_any<'a>(history: &'a History, outcome: &Outcome) -> Option<&'a Entry> {
+    (outcome.seq > 0).then(|| entry(history, outcome))
+}
+
+fn not_journaled(outcome: &Outcome, refusal: Refusal) -> u64 {
+    assert_eq!(*outcome, Outcome::refused(refusal));
+    0
+}
+
+/// What was done by this request stands after everything known when it was sent.
+fn new_or_replayed(call: &Call, outcome: &Outcome) -> u64 {
+    assert_eq!(outcome.replayed, outcome.status != Status::Created, "{outcome:?}");
+    assert!(outcome.replayed || outcome.seq > call.known_seq, "{outcome:?} and {} was known", call.known_seq);
+    outcome.seq
+}
+
+/// Whether the outcome is one that an operation may get which nothing was done for.
+fn troubled(call: &Call, outcome: &Outcome, troubles: Troubles) -> bool {
+    outcome.seq == 0
+        && match outcome.status {
+            Status::DeadlineExceeded => call.has_deadline,
+            Status::InternalError | Status::WalletQuarantined | Status::Unavailable => troubles.panics,
+            Status::Contended => true,
+            _ => false,
+        }
+}
+
+fn check_transfer(
+    call: &Call,
+    transfer: &Transfer,
+    outcome: &Outcome,
+    history: &History,
+    troubles: Troubles,
+) -> u64 {
+    if outcome.status == Status::DeadlineExceeded {
+        assert!(troubled(call, outcome, troubles), "{outcome:?}");
+        return 0;
+    }
+    if let Err(refusal) = transfer.check_shape() {
+        return not_journaled(outcome, refusal);
+    }
+    if outcome.seq == 0 {
+        assert!(troubled(call, outcome, troubles), "{transfer:?} is answered {outcome:?}");
+        return 0;
+    }
+    let (original, first) = match entry(history, outcome) {
+        Entry::Transferred(original) => {
+            (original, Refusal { status: Status::Created, detail: RefusalDetail::None })
+        }
+        Entry::TransferRefused { transfer, refusal } => (transfer, *refusal),
+        other => panic!("{transfer:?} is answered {outcome:?}, and there stands {other:?}"),
+    };
+    assert_eq!(original.id, transfer.id, "{outcome:?}");
+    let again = original.compare(transfer);
+    let expected = match (outcome.replayed, again) {
+        (false, Status::Exists) => {
+            assert!(outcome.seq > call.known_seq, "{outcome:?} and {} was known", call.known_seq);
+            first
+        }
+        (true, Status::Exists) if first.status == Status::Created => Status::Exists.into(),
+        (true, Status::Exists) => Refusal {
+            status: Status::IdAlreadyRefused,
+            detail: RefusalDetail::AlreadyRefused { first_status: first.status },
+        },
+        (_, different) => different.into(),
+    };
+    assert_eq!(Refusal { status: outcome.status, detail: outcome.detail }, expected, "{transfer:?}");
+    outcome.seq
+}
+
+fn check_wallet(call: &Call, id: WalletId, view: Option<&WalletView>, history: &History) -> u64 {
+    let Some(view) = view else {
+        assert!(
+            history.wallet_at(id, call.known_seq).is_none(),
+            "wallet {id} is not found, and was known at {}",
+            call.known_seq
+        );
+        return 0;
+    };
+    assert!(view.as_of_seq >= call.known_seq, "{view:?} is older than entry {}", call.known_seq);
+    assert!(view.as_of_seq <= history.last_seq(), "{view:?} is not durable");
+    assert_eq!(Some(&view.wallet), history.wallet_at(id, view.as_of_seq), "as of {}", view.as_of_seq);
+    view.as_of_seq
+}
+
+fn check_view(call: &Call, id: TransferId, view: Option<&TransferView>, history: &History) -> u64 {
+    let Some(view) = view else {
+        let decided = history.decided(id);
+        assert!(
+            decided.is_none_or(|seq| seq > call.known_seq),
+            "{id} is not found, and stands at {decided:?}"
+        );
+        return 0;
+    };
+    assert_eq!(view.transfer.id, id);
+    let (transfer, status, detail) = match entry(history, &view.outcome) {
+        Entry::Transferred(transfer) => (transfer, Status::Created, RefusalDetail::None),
+        Entry::TransferRefused { transfer, refusal } => (transfer, refusal.status, refusal.detail),
+        other => panic!("{view:?} is found, and there stands {other:?}"),
+    };
+    let outcome = &view.outcome;
+    assert_eq!((&view.transfer, outcome.status, outcome.detail), (transfer, status, detail));
+    outcome.seq
+}
