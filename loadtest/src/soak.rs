@@ -39,6 +39,7 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::RangeInclusive;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -56,6 +57,9 @@ const TRANSFERS_PER_LEG: usize = 2_000_000;
 const ARCHIVED_MAX: usize = 1_000_000;
 const ARCHIVED_LOOKED_UP: usize = 2_000;
 const ARCHIVED_LOOKED_UP_RESTARTED: usize = 50_000;
+
+/// For so long the load goes as fast as it can before the server is struck.
+const RUSH_MS: RangeInclusive<u64> = 10..=150;
 
 /// How often the server is killed in a row while it recovers, at most.
 const START_KILLS_MAX: u32 = 4;
@@ -191,6 +195,12 @@ impl<'a> Soak<'a> {
             self.burst(&pace, burst_length(length)).await;
         }
         tokio::time::sleep(length - first_part).await;
+        if fault.strikes_under_load() {
+            // At the pace of the soak there is often nothing under way; what strikes is to strike something.
+            pace.set(None);
+            let rush = self.random.random_range(RUSH_MS);
+            tokio::time::sleep(Duration::from_millis(rush)).await;
+        }
         let mut kills = Kills::new();
         let round = self.harm(fault, ledger, load, &mut kills).await?;
         self.check(kind, fault, ledger, round, kills).await

@@ -14,15 +14,18 @@ const MIB: u64 = 1 << 20;
 /// Memory of the server: a constant (the cache of the storage engine, buffers, what the allocator keeps), and so much for each
 /// entry and each wallet.
 const RESIDENT_BYTES: u64 = 256 * MIB;
-const RESIDENT_BYTES_PER_ENTRY: u64 = 200;
+const RESIDENT_BYTES_PER_ENTRY: u64 = 128;
 const RESIDENT_BYTES_PER_WALLET: u64 = 4_096;
 
 /// The journal: some segments, and so much for each entry.
-const JOURNAL_BYTES: u64 = 128 * MIB;
+const JOURNAL_BYTES: u64 = 64 * MIB;
 const JOURNAL_BYTES_PER_ENTRY: u64 = 400;
 
 /// The files beside the journal, when the server is at rest.
 const OTHER_BYTES_AT_REST: u64 = MIB;
+
+/// With fewer, nothing is said about growth.
+const ENTRIES_TO_TELL_GROWTH: f64 = 1e6;
 
 /// More than at the first rest.
 const DESCRIPTORS_MORE: u64 = 8;
@@ -133,7 +136,8 @@ fn bound<'a>(
     Bound { name, rule, worst, held }
 }
 
-/// How a value grew with the entries, in bytes an entry, by least squares; `None` where the entries did not grow.
+/// How a value grew with the entries, in bytes an entry, by least squares; `None` where there were too few entries to tell
+/// that from the caches filling up.
 pub(crate) fn bytes_per_entry(samples: &[Sample], value: impl Fn(&Sample) -> Option<u64>) -> Option<f64> {
     let points: Vec<(f64, f64)> =
         samples.iter().filter_map(|sample| Some((sample.entries as f64, value(sample)? as f64))).collect();
@@ -142,7 +146,8 @@ pub(crate) fn bytes_per_entry(samples: &[Sample], value: impl Fn(&Sample) -> Opt
     let (mean_x, mean_y) = (mean(|point| point.0), mean(|point| point.1));
     let spread: f64 = points.iter().map(|(x, _)| (x - mean_x).powi(2)).sum();
     let together: f64 = points.iter().map(|(x, y)| (x - mean_x) * (y - mean_y)).sum();
-    (spread > 0.0).then(|| together / spread)
+    let most = points.iter().map(|point| point.0).fold(0.0, f64::max);
+    (spread > 0.0 && most >= ENTRIES_TO_TELL_GROWTH).then(|| together / spread)
 }
 
 #[cfg(test)]
@@ -184,14 +189,14 @@ mod tests {
         };
         let (rest, load) = (sample(true), Sample { connections: 8, ..sample(false) });
         assert_eq!(broken(load), Vec::<&str>::new());
-        let more = change(load, |_, vitals| vitals.resident_bytes_max = 451 * MIB);
+        let more = change(load, |_, vitals| vitals.resident_bytes_max = 383 * MIB);
         assert_eq!(broken(more), ["memory of the server"]);
         assert_eq!(
             broken(Sample { entries: 2_000_000, ..more }),
             Vec::<&str>::new(),
             "it may grow with entries"
         );
-        assert_eq!(broken(change(load, |sample, _| sample.journal_bytes = 600 * MIB)), ["journal on disk"]);
+        assert_eq!(broken(change(load, |sample, _| sample.journal_bytes = 450 * MIB)), ["journal on disk"]);
         assert_eq!(broken(change(rest, |sample, _| sample.other_bytes = 2 * MIB)), ["other files at rest"]);
         assert_eq!(broken(change(load, |sample, _| sample.other_bytes = 2 * MIB)), Vec::<&str>::new());
         assert_eq!(broken(change(rest, |_, vitals| vitals.descriptors = 36)), ["descriptors at rest"]);
@@ -210,10 +215,13 @@ mod tests {
     #[test]
     fn growth_is_told_by_entry() {
         let at = |entries: u64, bytes| Sample { entries, journal_bytes: bytes, ..sample(true) };
-        let samples = [at(0, 100), at(1_000, 150_100), at(2_000, 300_100)];
+        let samples = [at(0, 100), at(1_000_000, 150_000_100), at(2_000_000, 300_000_100)];
         let growth = bytes_per_entry(&samples, |sample| Some(sample.journal_bytes)).expect("it grew");
         assert!((growth - 150.0).abs() < 1e-6, "{growth}");
-        assert_eq!(bytes_per_entry(&samples[..1], |sample| Some(sample.journal_bytes)), None);
+        let few = [at(0, 100), at(1_000, 150_100)];
+        for samples in [&samples[..1], &few] {
+            assert_eq!(bytes_per_entry(samples, |sample| Some(sample.journal_bytes)), None);
+        }
         assert_eq!(bytes_per_entry(&[], |sample| Some(sample.journal_bytes)), None);
     }
 }

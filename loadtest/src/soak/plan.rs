@@ -77,6 +77,11 @@ impl Fault {
         }
     }
 
+    /// Whether the load goes on while it happens.
+    pub(crate) fn strikes_under_load(self) -> bool {
+        !matches!(self, Self::Nothing | Self::RestartAtRest)
+    }
+
     /// How long the server is held, where it is.
     pub(crate) fn pause(self, random: &mut SmallRng) -> Duration {
         let range = if self == Self::LongPause { LONG_PAUSE_MS } else { PAUSE_MS };

@@ -29,6 +29,11 @@ impl Pace {
         *self.lock() = State { per_second, next: Instant::now() };
     }
 
+    /// Whether it goes as fast as it can.
+    pub(crate) fn is_lifted(&self) -> bool {
+        self.lock().per_second.is_none()
+    }
+
     /// Takes the place of `count` in the line; how long to wait for it.
     pub(crate) fn take(&self, count: u64) -> Duration {
         self.take_at(count, Instant::now())
@@ -62,7 +67,9 @@ mod tests {
         pace.set(Some(100.0));
         let later = now + Duration::from_secs(9);
         assert_eq!([ms(1_000_000, later), ms(1_000_000, later)], [0, 2_000], "nobody waits for ever");
+        assert!(!pace.is_lifted());
         pace.set(None);
+        assert!(pace.is_lifted());
         assert_eq!([ms(1_000_000, now), ms(1_000_000, now)], [0, 0]);
     }
 }

@@ -121,8 +121,10 @@ impl Shared {
                 Request::Transfers(numbers) => numbers.len() as u64,
                 _ => 1,
             };
-            let pause = self.execute(&connection, request).await;
-            self.sleep(&connection, self.pace.take(weight).max(pause.unwrap_or_default())).await;
+            let pause = self.execute(&connection, request).await.unwrap_or_default();
+            self.sleep(&connection, pause, || false).await;
+            // Those who wait for their turn go at once when the pace is lifted.
+            self.sleep(&connection, self.pace.take(weight), || self.pace.is_lifted()).await;
         }
     }
 
@@ -130,9 +132,9 @@ impl Shared {
         self.stop.load(Ordering::Relaxed) || connection.is_closed()
     }
 
-    async fn sleep(&self, connection: &Connection, pause: Duration) {
+    async fn sleep(&self, connection: &Connection, pause: Duration, is_enough: impl Fn() -> bool) {
         let until = Instant::now() + pause;
-        while !self.is_over(connection) {
+        while !self.is_over(connection) && !is_enough() {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;
