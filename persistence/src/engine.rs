@@ -7,7 +7,7 @@
 
 use std::{
     cell::Cell,
-    fs,
+    fs, io,
     panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
     sync::{
@@ -34,9 +34,49 @@ pub(crate) struct Engine {
     pub(crate) tree: sled::Tree,
 }
 
+/// What sled's panics say when memory is refused (`arc.rs`, `pagecache/iobuf.rs`).
+const NO_MEMORY: &str = "failed to allocate";
+
+/// Whether this is why the engine failed. It says nothing about what is on disk.
+pub(crate) fn is_no_memory(reason: &str) -> bool {
+    reason.contains(NO_MEMORY)
+}
+
+/// Why a database could not be opened.
+#[derive(Debug)]
+pub(crate) enum OpenFault {
+    /// The system refused something: no room, no permission. It says nothing about what is on disk.
+    System(io::Error),
+    /// sled cannot make sense of what it found.
+    Engine(String),
+}
+
+impl OpenFault {
+    fn of_panic(reason: String) -> Self {
+        if is_no_memory(&reason) {
+            return Self::System(io::Error::new(io::ErrorKind::OutOfMemory, reason));
+        }
+        Self::Engine(reason)
+    }
+}
+
+impl From<sled::Error> for OpenFault {
+    fn from(error: sled::Error) -> Self {
+        match error {
+            // sled's own complaints are I/O errors, too, but none that a system call returned.
+            sled::Error::Io(error)
+                if error.raw_os_error().is_some() || error.kind() == io::ErrorKind::StorageFull =>
+            {
+                Self::System(error)
+            }
+            error => Self::Engine(error.to_string()),
+        }
+    }
+}
+
 impl Engine {
     /// Opens or creates the database in `path`. A panic inside is an error and prints nothing.
-    pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Self, String> {
+    pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Self, OpenFault> {
         let give_up = Instant::now() + LOCK_PATIENCE;
         loop {
             let opened = quietly(|| {
@@ -50,7 +90,8 @@ impl Engine {
                     .open()?;
                 let tree = db.open_tree(TREE)?;
                 Ok(Self { db, tree })
-            })?;
+            })
+            .map_err(OpenFault::of_panic)?;
             match opened {
                 Ok(engine) => return Ok(engine),
                 Err(sled::Error::Io(error))
@@ -58,7 +99,7 @@ impl Engine {
                 {
                     thread::sleep(Duration::from_millis(2));
                 }
-                Err(error) => return Err(error.to_string()),
+                Err(error) => return Err(error.into()),
             }
         }
     }
@@ -112,4 +153,32 @@ pub(crate) fn quietly<T>(work: impl FnOnce() -> T) -> Result<T, String> {
         // Some of its assertions print whole pages.
         format!("it panicked: {}", message.chars().take(200).collect::<String>().replace('\n', " "))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_refuses_is_no_damage() {
+        let check = |error: sled::Error, is_system: bool| {
+            let text = error.to_string();
+            assert_eq!(matches!(OpenFault::from(error), OpenFault::System(_)), is_system, "{text}");
+        };
+        let no_room = rustix::io::Errno::NOSPC.raw_os_error();
+        check(sled::Error::Io(io::Error::from_raw_os_error(no_room)), true);
+        check(
+            sled::Error::Io(io::Error::new(io::ErrorKind::StorageFull, "no room, said by another thread")),
+            true,
+        );
+        check(sled::Error::Io(io::Error::other("cannot parse the configuration")), false);
+        check(sled::Error::Io(io::ErrorKind::UnexpectedEof.into()), false);
+        check(sled::Error::Corruption { at: None, bt: () }, false);
+        for (panic, is_system) in
+            [("failed to allocate Arc", true), ("assertion failed: left == right", false)]
+        {
+            let fault = quietly(|| panic!("{panic}")).map_err(OpenFault::of_panic);
+            assert_eq!(matches!(fault, Err::<(), _>(OpenFault::System(_))), is_system, "{panic}");
+        }
+    }
 }

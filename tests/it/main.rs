@@ -5,14 +5,15 @@
 //! | `transfers`, `wallets` | what every operation is answered |
 //! | `model` | that a naive model, and conservation under concurrency, agree with the server |
 //! | `bad_input` | that a hostile or broken client harms nobody but itself |
-//! | `restart`, `disk_full` | that what was acknowledged stays, whatever happens to the process or the disk |
+//! | `restart`, `disk_full`, `memory` | that what was acknowledged stays, whatever happens to the process, the disk or the memory |
+//! | `pause` | that a process which is stopped and continued goes on |
 //! | `http`, `command_line` | what operators and people see |
 //! | `supervision` | that a wallet which panics is rebuilt, and others go on |
 //! | `engine` | permits and deadlines, exactly |
 //! | `architecture` | who may depend on whom |
 //! | `documents` | that the documents say what the code does |
 //!
-//! `server`, `raw_connection`, `books` and `metrics_page` are what the tests are written with.
+//! `server`, `small_disk`, `raw_connection`, `books` and `metrics_page` are what the tests are written with.
 
 mod architecture;
 mod bad_input;
@@ -22,11 +23,14 @@ mod disk_full;
 mod documents;
 mod engine;
 mod http;
+mod memory;
 mod metrics_page;
 mod model;
+mod pause;
 mod raw_connection;
 mod restart;
 mod server;
+mod small_disk;
 mod supervision;
 mod transfers;
 mod wallets;
