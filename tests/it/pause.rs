@@ -4,24 +4,43 @@
 use crate::books::{BANK, balance, open_books, transfer, wallet};
 use crate::metrics_page::get;
 use crate::server::{PATIENCE, Server};
+use crate::small_disk::{FileSystem, SmallDisk};
+use client::ClientError;
+use ledger::{Outcome, Status};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 /// How long a commit may take: 50 ticks of 100 ms (`persistence/src/writer.rs`).
 const COMMIT_MAX: Duration = Duration::from_secs(5);
 
+const LONGER_THAN_A_COMMIT_MAY_TAKE: Duration = COMMIT_MAX.saturating_add(Duration::from_millis(500));
+
+const SEVERAL_TICKS: Duration = Duration::from_millis(350);
+
 const CONNECTIONS: u128 = 4;
 const REQUESTS_IN_FLIGHT: u128 = 4;
+
 const BATCH: u128 = 10;
 
-/// A load that expects every request to be answered with success.
+/// More than can have been under way.
+const MANY: u64 = 1_000;
+
+/// A load; each of its tasks ends at the first request that is not answered with success.
 #[derive(Debug)]
 struct Load {
     acknowledged: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
-    tasks: JoinSet<()>,
+    tasks: JoinSet<Result<(), Ending>>,
+}
+
+/// The answer that ended a task.
+#[derive(Debug)]
+enum Ending {
+    Failed(ClientError),
+    NotAllDone(Vec<Outcome>),
 }
 
 impl Load {
@@ -39,10 +58,15 @@ impl Load {
                     while !stop.load(Ordering::Relaxed) {
                         let transfers: Vec<_> = (id..id + BATCH).map(|id| transfer(id, BANK, 2, 1)).collect();
                         id += BATCH;
-                        let outcomes = connection.create_transfers(&transfers).await.expect("it is answered");
-                        assert!(outcomes.iter().all(|outcome| outcome.status.is_success()), "{outcomes:?}");
-                        acknowledged.fetch_add(outcomes.len() as u64, Ordering::Relaxed);
+                        let outcomes =
+                            connection.create_transfers(&transfers).await.map_err(Ending::Failed)?;
+                        let done = outcomes.iter().filter(|outcome| outcome.status.is_success()).count();
+                        acknowledged.fetch_add(done as u64, Ordering::Relaxed);
+                        if done < outcomes.len() {
+                            return Err(Ending::NotAllDone(outcomes));
+                        }
                     }
+                    Ok(())
                 });
             }
         }
@@ -62,17 +86,28 @@ impl Load {
         }
     }
 
+    /// Ends it; every request must have been answered with success.
     async fn end(mut self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
         while let Some(ended) = self.tasks.join_next().await {
-            ended.expect("every request was answered");
+            ended.expect("no task panics").expect("every request was answered");
         }
-        self.acknowledged.load(Ordering::Relaxed)
+        self.acknowledged()
+    }
+
+    /// Waits until every task was told that the outcome of its last request is unknown.
+    async fn fails(mut self) -> u64 {
+        while let Some(ended) = timeout(PATIENCE, self.tasks.join_next()).await.expect("they are told") {
+            match ended.expect("no task panics").expect_err("the disk hangs") {
+                Ending::Failed(ClientError::OutcomeUnknown { .. }) => {}
+                Ending::NotAllDone(outcomes)
+                    if outcomes.iter().all(|outcome| outcome.status == Status::Unavailable) => {}
+                other => panic!("{other:?} does not say that the outcome is unknown"),
+            }
+        }
+        self.acknowledged()
     }
 }
-
-/// More than can have been under way.
-const MANY: u64 = 1_000;
 
 async fn stops_and_goes_on(stops: &[Duration]) {
     let mut server = Server::start(&[]);
@@ -97,15 +132,61 @@ async fn stops_and_goes_on(stops: &[Duration]) {
     assert!(!ended.stderr.contains("did not end within"), "{}", ended.stderr);
 }
 
-/// Under load a commit is under way nearly always, so that at least one of three stops hits one. They go side by side, and
-/// beside the other tests.
 #[tokio::test]
 async fn a_stop_longer_than_a_commit_may_take_poisons_nothing() {
-    let stop = [COMMIT_MAX + Duration::from_millis(500)];
-    tokio::join!(stops_and_goes_on(&stop), stops_and_goes_on(&stop), stops_and_goes_on(&stop));
+    stops_and_goes_on(&[LONGER_THAN_A_COMMIT_MAY_TAKE]).await;
 }
 
 #[tokio::test]
 async fn many_short_stops_poison_nothing() {
     stops_and_goes_on(&[Duration::from_millis(20); 30]).await;
+}
+
+/// A server on a disk that can be frozen, its load, and one of the commits under way and held up by the disk for long enough
+/// that the watchdog has seen it.
+async fn with_a_commit_under_way() -> Option<(SmallDisk, Server, Load)> {
+    let mut disk = SmallDisk::mount(FileSystem::Ext4, 64)?;
+    let server = Server::on(&disk.path().join("data"), &["--free-bytes-min", "0"]);
+    open_books(&server.client().await, &[wallet(2)]).await;
+    let load = Load::start(&server).await;
+    load.goes_on_by(MANY).await;
+    disk.freeze();
+    let mut acknowledged = load.acknowledged();
+    loop {
+        tokio::time::sleep(SEVERAL_TICKS).await;
+        let before = std::mem::replace(&mut acknowledged, load.acknowledged());
+        if before == acknowledged {
+            return Some((disk, server, load));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_was_under_way_during_a_long_stop_counts_as_no_longer_than_it_ran() {
+    let Some((mut disk, mut server, load)) = with_a_commit_under_way().await else { return };
+    server.signal("STOP");
+    tokio::time::sleep(LONGER_THAN_A_COMMIT_MAY_TAKE).await;
+    disk.thaw();
+    server.signal("CONT");
+    load.goes_on_by(MANY).await;
+    let acknowledged = load.end().await;
+    assert_eq!(balance(&server.client().await, 2).await, i128::from(acknowledged));
+    server.stop();
+}
+
+/// The opposite, so that the watchdog is known to watch: the process runs, and the disk hangs.
+#[tokio::test]
+async fn a_disk_that_hangs_ends_the_process_and_nothing_acknowledged_is_lost() {
+    let Some((mut disk, mut server, load)) = with_a_commit_under_way().await else { return };
+    let acknowledged = load.fails().await;
+    disk.thaw();
+    let ended = server.wait();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("a journal commit did not end within"), "{}", ended.stderr);
+    let mut server = Server::on(&disk.path().join("data"), &["--free-bytes-min", "0"]);
+    let paid = balance(&server.client().await, 2).await;
+    let under_way = i128::try_from(CONNECTIONS * REQUESTS_IN_FLIGHT * BATCH).expect("few");
+    let acknowledged = i128::from(acknowledged);
+    assert!((acknowledged..=acknowledged + under_way).contains(&paid), "{paid} of {acknowledged}");
+    server.stop();
 }

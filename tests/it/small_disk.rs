@@ -1,4 +1,4 @@
-//! Small file systems of their own, which can be filled. They take root; where none may be mounted, a test says that it is
+//! Small file systems of their own, which can be filled and frozen. They take root; where none may be mounted, a test says that it is
 //! skipped, or fails if the environment says that it must not be.
 
 use crate::server::run;
@@ -24,13 +24,14 @@ pub(crate) enum FileSystem {
 pub(crate) struct SmallDisk {
     place: PathBuf,
     mounted: bool,
+    frozen: bool,
 }
 
 impl SmallDisk {
     /// Mounts a new one of so many MiB; `None` where that is not permitted, which was said then.
     pub(crate) fn mount(kind: FileSystem, mebibytes: u64) -> Option<Self> {
         let place = tempfile::tempdir().expect("a temporary directory").keep();
-        let mut disk = Self { place, mounted: false };
+        let mut disk = Self { place, mounted: false, frozen: false };
         std::fs::create_dir(disk.path()).expect("the directory is ours");
         let mounted = match kind {
             FileSystem::Tmpfs => {
@@ -65,6 +66,18 @@ impl SmallDisk {
         self.place.join("disk")
     }
 
+    /// Whatever is written or synced from now on waits.
+    pub(crate) fn freeze(&mut self) {
+        succeed(Command::new("fsfreeze").arg("--freeze").arg(self.path())).expect("an ext4 can be frozen");
+        self.frozen = true;
+    }
+
+    /// What waits goes on.
+    pub(crate) fn thaw(&mut self) {
+        succeed(Command::new("fsfreeze").arg("--unfreeze").arg(self.path())).expect("it is frozen");
+        self.frozen = false;
+    }
+
     /// Takes all that is left, until the returned file is removed.
     pub(crate) fn put_ballast_into_the_rest(&self) -> PathBuf {
         let path = self.path().join("filler");
@@ -88,6 +101,9 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
+        if self.frozen {
+            self.thaw();
+        }
         if self.mounted {
             run(Command::new("umount").arg("--lazy").arg(self.path()));
         }
