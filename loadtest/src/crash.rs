@@ -2,13 +2,13 @@
 //! After every kill it must come up again with all that it acknowledged.
 
 use crate::arguments::CrashArguments;
-use crate::crash_report::{CrashParameters, CrashReport, UnderOneLoad};
+use crate::crash_report::{CrashParameters, CrashReport, UnderOneLoad, in_words, kills_in_words};
 use crate::environment::Environment;
 use crate::interruption::Interruption;
 use crate::population::{Population, mix};
 use crate::server_process::{RunningPid, ServerCommand};
 use crate::survival::findings::Findings;
-use crate::survival::kill::{KillPhase, Kills};
+use crate::survival::kill::Kills;
 use crate::survival::load_kind::{Deck, LoadKind, LoadLimits};
 use crate::survival::pace::Pace;
 use crate::survival::round_load::Meter;
@@ -70,7 +70,7 @@ const ENDINGS: [Ending; 8] = [
 ];
 
 /// The rounds, and what they have come to.
-struct Rounds<'a> {
+struct Crashes<'a> {
     arguments: &'a CrashArguments,
     place: PathBuf,
     log: PathBuf,
@@ -97,16 +97,16 @@ pub(crate) async fn crash(arguments: &CrashArguments) -> Result<ExitCode> {
         tempfile::Builder::new().prefix("bursar-crash-").tempdir().context("making a temporary directory")?;
     let place = arguments.data.clone().unwrap_or_else(|| temporary.path().to_owned());
     let log = arguments.server_log.clone().unwrap_or_else(|| temporary.path().join("server.log"));
-    let mut rounds = Rounds::new(arguments, place, log);
+    let mut crashes = Crashes::new(arguments, place, log);
     let mut interruption = Interruption::listen().context("listening for signals")?;
     // However this ends, the server ends with it: the future that owns it is dropped.
     let ended = tokio::select! {
-        ended = rounds.all() => ended,
+        ended = crashes.all() => ended,
         () = interruption.next() => Err(anyhow::anyhow!("interrupted")),
     };
     let failure = ended.err().map(|error| format!("{error:#}"));
-    let (place, log) = (rounds.ledger_directory(), rounds.log.clone());
-    let report = rounds.report(started_at, started.elapsed(), failure);
+    let (place, log) = (crashes.ledger_directory(), crashes.log.clone());
+    let report = crashes.report(started_at, started.elapsed(), failure);
     println!("{}", report.text());
     if let Some(path) = &arguments.json {
         let json = serde_json::to_string_pretty(&report).context("writing the result")? + "\n";
@@ -128,7 +128,7 @@ pub(crate) fn keep_unless_empty(temporary: tempfile::TempDir) {
     }
 }
 
-impl<'a> Rounds<'a> {
+impl<'a> Crashes<'a> {
     fn new(arguments: &'a CrashArguments, place: PathBuf, log: PathBuf) -> Self {
         Self {
             arguments,
@@ -308,33 +308,4 @@ impl<'a> Rounds<'a> {
             environment: Environment::read(),
         }
     }
-}
-
-fn kills_in_words(kills: &Kills) -> String {
-    if kills.is_empty() {
-        return "stopped in time".to_owned();
-    }
-    let phases = KillPhase::ALL.iter().filter_map(|phase| {
-        let words = phase.name().replace('_', " ");
-        match kills.get(phase.name())? {
-            1 => Some(words),
-            count => Some(format!("{words} ({count} times)")),
-        }
-    });
-    format!("killed {}", phases.collect::<Vec<_>>().join(", "))
-}
-
-fn in_words(findings: &Findings) -> String {
-    use crate::figures::grouped;
-    let verdict = match findings.wrong() {
-        0 => "ok".to_owned(),
-        wrong => format!("{wrong} DIFFERENCES"),
-    };
-    format!(
-        "{} acknowledged ({} refused), {} unknown, {} of them found: {verdict}",
-        grouped(findings.acknowledged),
-        grouped(findings.refused),
-        grouped(findings.unknown),
-        grouped(findings.found_after_crash),
-    )
 }

@@ -185,6 +185,36 @@ pub(crate) fn kills_table(kills: &Kills) -> comfy_table::Table {
     table
 }
 
+/// For the line of a round.
+pub(crate) fn kills_in_words(kills: &Kills) -> String {
+    if kills.is_empty() {
+        return "stopped in time".to_owned();
+    }
+    let phases = KillPhase::ALL.iter().filter_map(|phase| {
+        let words = phase.name().replace('_', " ");
+        match kills.get(phase.name())? {
+            1 => Some(words),
+            count => Some(format!("{words} ({count} times)")),
+        }
+    });
+    format!("killed {}", phases.collect::<Vec<_>>().join(", "))
+}
+
+/// For the line of a round.
+pub(crate) fn in_words(findings: &Findings) -> String {
+    let verdict = match findings.wrong() {
+        0 => "ok".to_owned(),
+        wrong => format!("{wrong} DIFFERENCES"),
+    };
+    format!(
+        "{} acknowledged ({} refused), {} unknown, {} of them found: {verdict}",
+        grouped(findings.acknowledged),
+        grouped(findings.refused),
+        grouped(findings.unknown),
+        grouped(findings.found_after_crash),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,26 +6,25 @@
 //! | [`plan`] | what is done one after the other |
 //! | [`watch`] | samples of the server |
 //! | [`bounds`] | what they must stay within |
-//! | [`report`] | the result; [`page`], [`plots`] |
+//! | [`tally`] | what it has come to; [`report`] the result, [`page`], [`plots`] |
 
 mod bounds;
 mod page;
 mod plan;
 mod plots;
 mod report;
+mod tally;
 mod watch;
 
 use crate::arguments::SoakArguments;
 use crate::crash::keep_unless_empty;
-use crate::crash_report::UnderOneLoad;
-use crate::environment::Environment;
 use crate::figures::grouped;
 use crate::interruption::Interruption;
-use crate::measurements::percentiles;
 use crate::population::{Population, mix};
 use crate::server_process::{RunningPid, ServerCommand};
 use crate::soak::plan::{BURSTS, FAULTS, Fault, burst_length, leg_length};
-use crate::soak::report::{Event, SoakParameters, SoakReport};
+use crate::soak::report::Event;
+use crate::soak::tally::{Ending, Tally};
 use crate::soak::watch::Watch;
 use crate::survival::findings::Findings;
 use crate::survival::kill::Kills;
@@ -37,7 +36,6 @@ use crate::survival::tested_ledger::TestedLedger;
 use anyhow::{Context, Result, bail};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use std::collections::BTreeMap;
 use std::fs;
 use std::ops::RangeInclusive;
 use std::process::ExitCode;
@@ -78,24 +76,6 @@ struct Soak<'a> {
     tally: Tally,
 }
 
-/// What it has come to.
-#[derive(Default)]
-struct Tally {
-    legs: u32,
-    lives: u32,
-    faults: BTreeMap<&'static str, u64>,
-    bursts: u32,
-    kills: Kills,
-    verifications: u32,
-    start_took_max: Duration,
-    entries: u64,
-    wallets: u64,
-    archived: (u64, u64),
-    by_load: BTreeMap<&'static str, UnderOneLoad>,
-    at_the_end: Findings,
-    events: Vec<Event>,
-}
-
 pub(crate) async fn soak(arguments: &SoakArguments) -> Result<ExitCode> {
     let started_at = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
     let temporary =
@@ -116,7 +96,11 @@ pub(crate) async fn soak(arguments: &SoakArguments) -> Result<ExitCode> {
     let ended = soak.all().await;
     drop(kept_watch);
     listening.abort();
-    let report = soak.report(started_at, ended.err().map(|error| format!("{error:#}")));
+    let ending = Ending {
+        failure: ended.err().map(|error| format!("{error:#}")),
+        interrupted: soak.interrupted.load(Ordering::Relaxed),
+    };
+    let report = soak.tally.report(arguments, &soak.watch, &soak.meter, started_at, ending);
     println!("{}", report.text());
     if let Some(path) = &arguments.json {
         let json = serde_json::to_string_pretty(&report).context("writing the result")? + "\n";
@@ -194,7 +178,7 @@ impl<'a> Soak<'a> {
         if self.bursts.draw(&mut self.random) {
             self.burst(&pace, burst_length(length)).await;
         }
-        tokio::time::sleep(length - first_part).await;
+        tokio::time::sleep(length.saturating_sub(first_part)).await;
         if fault.strikes_under_load() {
             // At the pace of the soak there is often nothing under way; what strikes is to strike something.
             pace.set(None);
@@ -342,63 +326,5 @@ impl<'a> Soak<'a> {
     fn happened(&mut self, what: &'static str) {
         let at_s = self.meter.started.elapsed().as_secs_f64();
         self.tally.events.push(Event { at_s, what });
-    }
-
-    fn report(self, started_at: String, failure: Option<String>) -> SoakReport {
-        let elapsed = self.meter.started.elapsed();
-        let tally = self.tally;
-        let mut findings = tally.at_the_end;
-        for load in tally.by_load.values() {
-            findings.absorb(load.findings.clone());
-        }
-        let samples = self.watch.samples();
-        let bounds = bounds::judge(&samples);
-        let broken: Vec<&str> = bounds.iter().filter(|bound| !bound.held).map(|bound| bound.name).collect();
-        let failure = failure
-            .or_else(|| (!broken.is_empty()).then(|| format!("not within bounds: {}", broken.join(", "))));
-        let ended = match (&failure, self.interrupted.load(Ordering::Relaxed)) {
-            (Some(_), _) => "failed",
-            (None, true) => "interrupted",
-            (None, false) => "complete",
-        };
-        let rests: Vec<_> = samples.iter().copied().filter(|sample| sample.at_rest).collect();
-        let measurements = self.meter.lock();
-        SoakReport {
-            command: "soak",
-            started_at,
-            elapsed_s: elapsed.as_secs_f64(),
-            ended,
-            passed: failure.is_none() && findings.passed(),
-            failure,
-            legs: tally.legs,
-            lives: tally.lives,
-            faults: tally.faults,
-            bursts: tally.bursts,
-            kills_total: tally.kills.values().sum(),
-            kills: tally.kills,
-            verifications: tally.verifications,
-            start_took_s_max: tally.start_took_max.as_secs_f64(),
-            entries: tally.entries,
-            wallets: tally.wallets,
-            findings,
-            archived_of: tally.archived.0,
-            archived_kept: tally.archived.1,
-            requests: measurements.requests,
-            transfers_acknowledged: measurements.transfers_acknowledged,
-            transfers_per_second: measurements.transfers_acknowledged as f64 / elapsed.as_secs_f64(),
-            latency_us: percentiles(&measurements.latency),
-            errors: measurements.errors.clone(),
-            resident_bytes_per_entry: bounds::bytes_per_entry(&rests, |sample| {
-                Some(sample.server?.resident_bytes)
-            }),
-            journal_bytes_per_entry: bounds::bytes_per_entry(&rests, |sample| Some(sample.journal_bytes)),
-            bounds,
-            by_load: tally.by_load,
-            parameters: SoakParameters::of(self.arguments),
-            environment: Environment::read(),
-            marks: tally.events,
-            timeline: measurements.timeline.clone(),
-            samples,
-        }
     }
 }

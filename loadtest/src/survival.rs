@@ -8,7 +8,7 @@
 //! | [`round`] | what one stretch of load asked for and was told; [`openings`] wallets and assets, [`reads`] reads |
 //! | [`round_load`] | the tasks that send it; [`pace`] holds them back |
 //! | [`ledger_model`] | what the ledger must hold by all that was said; [`archive`] of earlier rounds |
-//! | [`check`] | the ledger against the model; [`resend`] sends again what was sent before |
+//! | [`check`] | the ledger against the model; [`check_books`] and [`check_openings`] are parts of it, [`resend`] sends again |
 //! | [`findings`] | what the checks found |
 //! | [`kill`] | where a kill hit |
 //! | [`tested_ledger`] | a data directory, its server, and the model of it |
@@ -17,6 +17,8 @@
 
 pub(crate) mod archive;
 pub(crate) mod check;
+pub(crate) mod check_books;
+pub(crate) mod check_openings;
 pub(crate) mod findings;
 pub(crate) mod kill;
 pub(crate) mod ledger_model;

@@ -52,7 +52,7 @@ impl Workload {
     }
 
     /// The same among the wallets from this number on.
-    pub(crate) fn from_wallet(self, first_wallet: u32) -> Self {
+    pub(crate) fn among_wallets_from(self, first_wallet: u32) -> Self {
         Self { first_wallet, ..self }
     }
 

@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// Enough to start and to serve a little, too little for a flood, and too little to start. In KiB of address space, which
-/// is what every system lets a test limit.
+/// Enough to start and to serve a little, too little for a flood; and what is too little to start, or only just enough. In
+/// KiB of address space, which is what every system lets a test limit.
 const ENOUGH_FOR_LITTLE_KIB: u32 = 400_000;
-const TOO_LITTLE_KIB: u32 = 100_000;
+const TOO_LITTLE_KIB: [u32; 5] = [60_000, 90_000, 110_000, 130_000, 150_000];
 
 /// A flood that rises: so many requests under way at once, each of a task twice as large as the one before it, until they
 /// are as large as may be.
@@ -93,8 +93,15 @@ async fn a_server_without_memory_ends_loudly_and_nothing_acknowledged_is_lost() 
     }
     assert_ended_loudly(&server.wait());
 
-    let refused = start_limited(&data, TOO_LITTLE_KIB).expect_err("it has too little memory to start");
-    assert_ended_loudly(&refused);
+    let mut refused = 0;
+    for kib in TOO_LITTLE_KIB {
+        // Where exactly it fails is by chance; the last of them may even be enough.
+        if let Err(ended) = start_limited(&data, kib) {
+            assert_ended_loudly(&ended);
+            refused += 1;
+        }
+    }
+    assert!(refused > 0, "no server starts with so little");
 
     let mut server = Server::on(&data, &[]);
     let acknowledged = std::mem::take(&mut *acknowledged.lock().expect("no task panics"));

@@ -78,10 +78,13 @@ impl Load {
     }
 
     /// Waits until so many more than now are acknowledged.
-    async fn goes_on_by(&self, more: u64) {
+    async fn goes_on_by(&mut self, more: u64) {
         let (enough, give_up) = (self.acknowledged() + more, Instant::now() + PATIENCE);
         while self.acknowledged() < enough {
             assert!(Instant::now() < give_up, "nothing is acknowledged any more");
+            if let Some(ended) = self.tasks.try_join_next() {
+                panic!("a task has ended: {ended:?}");
+            }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
@@ -113,7 +116,7 @@ async fn stops_and_goes_on(stops: &[Duration]) {
     let mut server = Server::start(&[]);
     let client = server.client().await;
     open_books(&client, &[wallet(2)]).await;
-    let load = Load::start(&server).await;
+    let mut load = Load::start(&server).await;
     load.goes_on_by(MANY).await;
     for &stop in stops {
         server.signal("STOP");
@@ -148,7 +151,7 @@ async fn with_a_commit_under_way() -> Option<(SmallDisk, Server, Load)> {
     let mut disk = SmallDisk::mount(FileSystem::Ext4, 64)?;
     let server = Server::on(&disk.path().join("data"), &["--free-bytes-min", "0"]);
     open_books(&server.client().await, &[wallet(2)]).await;
-    let load = Load::start(&server).await;
+    let mut load = Load::start(&server).await;
     load.goes_on_by(MANY).await;
     disk.freeze();
     let mut acknowledged = load.acknowledged();
@@ -163,7 +166,7 @@ async fn with_a_commit_under_way() -> Option<(SmallDisk, Server, Load)> {
 
 #[tokio::test]
 async fn a_commit_that_was_under_way_during_a_long_stop_counts_as_no_longer_than_it_ran() {
-    let Some((mut disk, mut server, load)) = with_a_commit_under_way().await else { return };
+    let Some((mut disk, mut server, mut load)) = with_a_commit_under_way().await else { return };
     server.signal("STOP");
     tokio::time::sleep(LONGER_THAN_A_COMMIT_MAY_TAKE).await;
     disk.thaw();

@@ -3,17 +3,17 @@
 
 use crate::books;
 use crate::ledger_calls::LedgerCalls;
+use crate::survival::check_books::{check_books, check_entries};
+use crate::survival::check_openings::{count_openings, look_up_wallets, send_openings_again, settle_assets};
 use crate::survival::findings::Findings;
 use crate::survival::ledger_model::LedgerModel;
 use crate::survival::openings::Openings;
 use crate::survival::resend::send_again;
 use crate::survival::round::Round;
-use crate::survival::told::{Told, compare, compare_outcome};
+use crate::survival::told::{Told, compare};
 use crate::verification::fields_differ;
-use anyhow::{Context, Result};
-use client::BalanceView;
-use client::ledger::{AssetId, Outcome, RefusalDetail, Status, Transfer};
-use std::collections::BTreeSet;
+use anyhow::Result;
+use client::ledger::{Status, Transfer};
 
 /// Acknowledged transfers of a round that are sent again, evenly spread over it.
 const RESENT_MAX: usize = 2_000;
@@ -102,15 +102,6 @@ fn transfer_name(transfer: &Transfer) -> String {
     format!("transfer {}", transfer.id)
 }
 
-fn count_openings(before: &Openings, after: &Openings, findings: &mut Findings) {
-    let known = |openings: &Openings, wanted: fn(Told) -> bool| {
-        let wallets = openings.wallets().iter().filter(|wallet| wanted(wallet.told)).count();
-        (wallets + openings.assets.iter().filter(|&&told| wanted(told)).count()) as u64
-    };
-    findings.created += known(after, Told::is_done).saturating_sub(known(before, Told::is_done));
-    findings.unknown += known(after, |told| told == Told::Unknown);
-}
-
 /// Every transfer of the round, by id. Unknown ones that are found count as answered from here on.
 async fn look_up_transfers(
     ledger: &impl LedgerCalls,
@@ -150,65 +141,6 @@ async fn look_up_transfers(
     .await
 }
 
-/// All wallets that were ever opened under load.
-async fn look_up_wallets(
-    ledger: &impl LedgerCalls,
-    model: &mut LedgerModel,
-    entries: &mut Vec<(u64, u64)>,
-    findings: &mut Findings,
-) -> Result<()> {
-    let indices: Vec<usize> = (0..model.openings.wallets().len()).collect();
-    for part in indices.chunks(books::ITEMS_PER_REQUEST) {
-        let terms: Vec<_> = part.iter().map(|&index| model.openings.wallet(index)).collect();
-        let ids: Vec<_> = terms.iter().map(|terms| terms.id).collect();
-        let views = ledger.lookup_wallets(&ids).await.context("looking wallets up")?;
-        anyhow::ensure!(
-            views.len() == ids.len(),
-            "{} wallets looked up, {} answered",
-            ids.len(),
-            views.len()
-        );
-        for ((&index, terms), view) in part.iter().zip(&terms).zip(&views) {
-            let told = model.openings.told_of_wallet(index);
-            let created = view.as_ref().map(|view| Outcome {
-                status: Status::Created,
-                replayed: false,
-                seq: view.wallet.created_seq,
-                timestamp_ns: view.wallet.created_at_ns,
-                detail: RefusalDetail::None,
-            });
-            compare_outcome(*told, created.as_ref(), || format!("wallet {}", terms.id), findings);
-            if let Some(view) = view
-                && view.wallet.terms != *terms
-            {
-                findings
-                    .mismatch(format!("wallet {} is {:?}, it was sent as {terms:?}", terms.id, view.wallet));
-            }
-            let Some(created) = created else { continue };
-            entries.push((created.seq, created.timestamp_ns));
-            if *told == Told::Unknown {
-                findings.found_after_crash += 1;
-                *told = (&created).into();
-            }
-        }
-    }
-    Ok(())
-}
-
-/// No two things share an entry, and time goes with the order of entries.
-fn check_entries(entries: &mut [(u64, u64)], findings: &mut Findings) {
-    entries.sort_unstable();
-    for pair in entries.windows(2) {
-        let ((seq, before_ns), (next_seq, after_ns)) = (pair[0], pair[1]);
-        if seq == next_seq {
-            findings.double(format!("entry {seq} is on record twice"));
-        } else if before_ns >= after_ns {
-            findings
-                .mismatch(format!("entry {next_seq} is no later than entry {seq}: {after_ns}, {before_ns}"));
-        }
-    }
-}
-
 /// Sends all unknown transfers of the round again, and some of those that were acknowledged.
 async fn send_transfers_again(
     ledger: &impl LedgerCalls,
@@ -238,117 +170,6 @@ async fn send_transfers_again(
         }
     }
     Ok(())
-}
-
-/// Assets cannot be looked up. Those that are unknown are sent again, and are there already just if the trial balance
-/// says so.
-async fn settle_assets(
-    ledger: &impl LedgerCalls,
-    model: &mut LedgerModel,
-    present: &BTreeSet<AssetId>,
-    findings: &mut Findings,
-) -> Result<()> {
-    for index in 0..model.openings.assets.len() {
-        if model.openings.assets[index] != Told::Unknown {
-            continue;
-        }
-        let asset = model.openings.asset(index);
-        let outcomes =
-            ledger.create_assets(std::slice::from_ref(&asset)).await.context("creating an asset")?;
-        let outcome = outcomes.first().context("one asset was sent, none answered")?;
-        let was_there = outcome.status == Status::Exists;
-        if was_there != present.contains(&asset.id) || !outcome.status.is_success() {
-            let there = if was_there { "not " } else { "" };
-            findings.mismatch(format!("asset {} was {there}there, sent again it is {outcome:?}", asset.id));
-        }
-        findings.found_after_crash += u64::from(was_there);
-        model.openings.assets[index] = outcome.into();
-    }
-    Ok(())
-}
-
-/// Sends all unknown wallets again, and all wallets and assets that are there: they are few.
-async fn send_openings_again(
-    ledger: &impl LedgerCalls,
-    model: &mut LedgerModel,
-    findings: &mut Findings,
-) -> Result<()> {
-    let assets: Vec<usize> = (0..model.openings.assets.len())
-        .filter(|&index| model.openings.assets[index].is_on_record())
-        .collect();
-    let items: Vec<_> =
-        assets.iter().map(|&index| (model.openings.asset(index), model.openings.assets[index])).collect();
-    let send = async |assets: &[client::NewAsset]| ledger.create_assets(assets).await;
-    let settled = send_again(&items, send, |asset| format!("asset {}", asset.id), &[], findings).await?;
-    for (index, settled) in assets.into_iter().zip(settled) {
-        model.openings.assets[index] = settled.told;
-    }
-    let known = |told: Told| told == Told::Unknown || told.is_on_record();
-    let wallets: Vec<usize> = (0..model.openings.wallets().len())
-        .filter(|&index| known(model.openings.wallets()[index].told))
-        .collect();
-    let items: Vec<_> = wallets
-        .iter()
-        .map(|&index| (model.openings.wallet(index), model.openings.wallets()[index].told))
-        .collect();
-    let send = async |wallets: &[client::ledger::NewWallet]| ledger.create_wallets(wallets).await;
-    // Its asset may have been lost with the crash before anybody was told of it.
-    let free = [Status::AssetNotFound];
-    let settled = send_again(&items, send, |wallet| format!("wallet {}", wallet.id), &free, findings).await?;
-    for (index, settled) in wallets.into_iter().zip(settled) {
-        *model.openings.told_of_wallet(index) = settled.told;
-    }
-    Ok(())
-}
-
-/// What the books said.
-struct Books {
-    views: Vec<Option<BalanceView>>,
-    assets: BTreeSet<AssetId>,
-}
-
-/// Balances are the fold of all transfers found, the trial balance is balanced, and all assets are in it.
-async fn check_books(
-    ledger: &impl LedgerCalls,
-    model: &mut LedgerModel,
-    findings: &mut Findings,
-) -> Result<Books> {
-    let everyone = model.population.and_further(model.openings.wallets().len());
-    let views = books::balances(ledger, everyone).await?;
-    for (number, view) in (0..).zip(&views) {
-        if let Some(difference) = model.difference(number, view.as_ref()) {
-            findings.mismatch(difference);
-        }
-    }
-    let trial_balance = ledger.trial_balance().await.context("reading the trial balance")?;
-    model.last_seq = trial_balance.as_of_seq;
-    let mut assets = BTreeSet::new();
-    for asset in &trial_balance.assets {
-        let (id, totals) = (asset.asset.id, asset.totals);
-        assets.insert(id);
-        if !totals.is_balanced() {
-            findings.mismatch(format!("asset {id} does not balance: {totals:?}"));
-        }
-        let moved = totals.debits_posted.wrapping_sub(model.moved_before);
-        if id == model.population.asset_id() && moved != model.positions.moved() {
-            findings.mismatch(format!(
-                "in asset {id} {moved} was moved, the transfers found sum to {}",
-                model.positions.moved()
-            ));
-        }
-    }
-    if !assets.contains(&model.population.asset_id()) {
-        findings.lose("the asset of the wallets is not there".to_owned());
-    }
-    for (index, &told) in (0_u32..).zip(&model.openings.assets) {
-        let id = model.population.further_asset_id(index);
-        if told.is_done() && !assets.contains(&id) {
-            findings.lose(format!("asset {id} was created and is not there"));
-        } else if told.is_never_there() && assets.contains(&id) {
-            findings.mismatch(format!("asset {id} was not created and is there"));
-        }
-    }
-    Ok(Books { views, assets })
 }
 
 #[cfg(test)]

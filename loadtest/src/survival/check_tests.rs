@@ -162,17 +162,3 @@ async fn every_other_lie_is_found_and_named() {
     })
     .await;
 }
-
-#[test]
-fn entries_are_unique_and_time_goes_with_them() {
-    let check = |entries: &[(u64, u64)], expected: (u64, u64)| {
-        let mut findings = Findings::default();
-        check_entries(&mut entries.to_vec(), &mut findings);
-        assert_eq!((findings.doubled, findings.mismatches), expected, "{entries:?}");
-    };
-    check(&[], (0, 0));
-    check(&[(9, 90), (3, 30), (4, 31)], (0, 0));
-    check(&[(3, 30), (4, 40), (3, 30)], (1, 0));
-    check(&[(3, 30), (4, 30)], (0, 1));
-    check(&[(3, 30), (4, 29)], (0, 1));
-}

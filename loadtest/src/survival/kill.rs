@@ -95,26 +95,38 @@ pub(crate) fn is_marked(data: &Path) -> bool {
 }
 
 /// What the file system shows of a server that stands still.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct SeenFromOutside {
-    /// It has files of the directory open.
-    has_directory: bool,
-    /// It has files of the journal open.
-    has_journal: bool,
+    open: Open,
     /// There is a copy for checking.
     has_copy: bool,
     /// The directory is complete.
     is_complete: bool,
 }
 
+/// What it has open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Open {
+    /// No file of the data directory.
+    Nothing,
+    /// Files of the directory, but none of the journal.
+    Directory,
+    /// Files of the journal.
+    Journal,
+}
+
 impl SeenFromOutside {
     fn look(pid: i32, data: &Path) -> Self {
         let data = data.canonicalize().unwrap_or_else(|_| data.to_owned());
-        let open = open_files(pid);
-        let journal = data.join("journal");
+        let files = open_files(pid);
+        let is_open = |path: &Path| files.iter().any(|file| file.starts_with(path));
+        let open = match (is_open(&data.join("journal")), is_open(&data)) {
+            (true, _) => Open::Journal,
+            (false, true) => Open::Directory,
+            (false, false) => Open::Nothing,
+        };
         Self {
-            has_directory: open.iter().any(|path| path.starts_with(&data)),
-            has_journal: open.iter().any(|path| path.starts_with(&journal)),
+            open,
             has_copy: data.join("journal.check").exists(),
             is_complete: data.join("VERSION").exists(),
         }
@@ -124,10 +136,10 @@ impl SeenFromOutside {
         match self {
             _ if printed.ready => KillPhase::StartReady,
             _ if printed.opened => KillPhase::StartOpened,
-            Self { has_directory: false, .. } => KillPhase::StartBeforeLock,
+            Self { open: Open::Nothing, .. } => KillPhase::StartBeforeLock,
             Self { is_complete: false, .. } => KillPhase::StartCreating,
             Self { has_copy: true, .. } => KillPhase::StartCheckingCopy,
-            Self { has_journal: true, .. } => KillPhase::StartOpeningJournal,
+            Self { open: Open::Journal, .. } => KillPhase::StartOpeningJournal,
             _ => KillPhase::StartLocked,
         }
     }
@@ -149,17 +161,16 @@ mod tests {
             phase.count(&mut kills);
         }
         assert_eq!(kills.len(), KillPhase::ALL.len());
-        let complete =
-            SeenFromOutside { has_directory: true, is_complete: true, ..SeenFromOutside::default() };
+        let complete = SeenFromOutside { open: Open::Directory, has_copy: false, is_complete: true };
         let check = |seen: SeenFromOutside, opened, ready, expected| {
             assert_eq!(seen.start_phase(Printed { opened, ready }), expected, "{seen:?}");
         };
-        check(SeenFromOutside::default(), false, false, KillPhase::StartBeforeLock);
+        check(SeenFromOutside { open: Open::Nothing, ..complete }, false, false, KillPhase::StartBeforeLock);
         check(SeenFromOutside { is_complete: false, ..complete }, false, false, KillPhase::StartCreating);
         check(complete, false, false, KillPhase::StartLocked);
-        let copying = SeenFromOutside { has_copy: true, has_journal: true, ..complete };
+        let copying = SeenFromOutside { has_copy: true, open: Open::Journal, ..complete };
         check(copying, false, false, KillPhase::StartCheckingCopy);
-        let opening = SeenFromOutside { has_journal: true, ..complete };
+        let opening = SeenFromOutside { open: Open::Journal, ..complete };
         check(opening, false, false, KillPhase::StartOpeningJournal);
         check(opening, true, false, KillPhase::StartOpened);
         check(opening, true, true, KillPhase::StartReady);
@@ -173,8 +184,8 @@ mod tests {
         let file = fs::File::create(data.join("journal/db")).expect("it is ours");
         let pid = std::process::id().cast_signed();
         let seen = SeenFromOutside::look(pid, &data);
-        assert!(seen.has_directory && seen.has_journal && !seen.has_copy && !seen.is_complete, "{seen:?}");
+        assert!(seen.open == Open::Journal && !seen.has_copy && !seen.is_complete, "{seen:?}");
         drop(file);
-        assert!(!SeenFromOutside::look(pid, &data).has_directory);
+        assert_eq!(SeenFromOutside::look(pid, &data).open, Open::Nothing);
     }
 }

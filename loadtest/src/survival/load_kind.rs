@@ -149,7 +149,7 @@ impl LoadKind {
         };
         let workload = Workload::new(population, TransferIds::unused(), chooser, seed, 0.0);
         match self {
-            Self::Refusals => workload.from_wallet(population.funded() + 1),
+            Self::Refusals => workload.among_wallets_from(population.funded() + 1),
             Self::WalletCreation => workload.with_newborns(openings.reserve_wallets(WALLETS_PER_ROUND)),
             Self::AssetCreation => {
                 workload.with_newborns(openings.reserve_assets(ASSETS_PER_ROUND, WALLETS_PER_ASSET))

@@ -126,6 +126,10 @@ mod tests {
 
     #[test]
     fn only_the_answer_of_the_first_time_is_right() {
+        use Status::{
+            AssetNotFound, Contended, Created, Exists, ExistsWithDifferentAmount, IdAlreadyRefused,
+            InsufficientFunds, Unavailable,
+        };
         let check = |told, (status, seq), expected: Option<(Told, bool)>, wrong: (u64, u64)| {
             let mut findings = Findings::default();
             let free = [Status::AssetNotFound];
@@ -133,10 +137,6 @@ mod tests {
             let settled = settled.map(|settled| (settled.told, settled.done_now));
             assert_eq!(settled, expected, "{told:?} {status:?}");
             assert_eq!((findings.doubled, findings.mismatches), wrong, "{told:?} {status:?}");
-        };
-        use Status::{
-            AssetNotFound, Contended, Created, Exists, ExistsWithDifferentAmount, IdAlreadyRefused,
-            InsufficientFunds, Unavailable,
         };
         let (done, refused) = (answered(Created, 5), answered(InsufficientFunds, 5));
         check(done, (Exists, 5), Some((done, false)), (0, 0));

@@ -66,7 +66,8 @@ impl Round {
     }
 
     /// Transfers of which no answer has told.
-    pub(crate) fn unknown(&self) -> usize {
+    #[cfg(test)]
+    fn unknown(&self) -> usize {
         self.told.iter().filter(|&&told| told == Told::Unknown).count()
     }
 
@@ -277,8 +278,9 @@ pub(crate) mod tests {
                 match round.next(&mut random).expect("there is no end to it yet") {
                     Request::Transfers(numbers) => transfers += numbers.len(),
                     Request::Read(_) => reads += 1,
-                    Request::OpenWallets(indices) => openings += indices.len(),
-                    Request::CreateAsset(_, indices) => openings += indices.len(),
+                    Request::OpenWallets(indices) | Request::CreateAsset(_, indices) => {
+                        openings += indices.len();
+                    }
                 }
             }
             assert!(transfers > 0);

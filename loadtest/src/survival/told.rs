@@ -72,9 +72,9 @@ impl Told {
                 }
                 let text = format!("{} was told {before:?} and then {outcome:?}", name());
                 if now.is_done() && before.is_done() {
-                    findings.double(text)
+                    findings.double(text);
                 } else {
-                    findings.mismatch(text)
+                    findings.mismatch(text);
                 }
             }
             // Another copy of it may be under way and may yet be done.
