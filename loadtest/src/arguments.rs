@@ -18,9 +18,12 @@ pub(crate) enum Command {
     /// Sends load, measures it, and verifies the books afterwards
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunArguments),
-    /// Kills a server of its own again and again under load, and checks what survived
+    /// Kills a server of its own again and again under every kind of load, and checks what survived
     #[command(after_help = CRASH_EXAMPLES)]
     Crash(CrashArguments),
+    /// Loads a server of its own for long, with kills, pauses and restarts, and checks everything again and again
+    #[command(after_help = SOAK_EXAMPLES)]
+    Soak(SoakArguments),
     /// One transfer at a time on one connection: the latency of an idle server
     #[command(after_help = IDLE_EXAMPLES)]
     Idle(IdleArguments),
@@ -42,14 +45,28 @@ Ctrl-C ends the load early; it is still verified and reported.";
 
 const CRASH_EXAMPLES: &str = "\
 Examples:
-  Ten rounds in a temporary directory:
+  Twenty rounds in a temporary directory:
     bursar-loadtest crash --server-bin target/release/bursar
-  A hundred, on a directory that stays, with arguments for the server:
-    bursar-loadtest crash --server-bin target/release/bursar --rounds 100 --data /tmp/ledger -- --shards 2
+  A hundred, with the result as JSON:
+    bursar-loadtest crash --server-bin target/release/bursar --rounds 100 --json crash.json
+  With arguments for the server, on a disk of its own:
+    bursar-loadtest crash --server-bin target/release/bursar --data /mnt/disk/crash -- --shards 2
 
 The server is started as `SERVER serve --data DIR --listen 127.0.0.1:0 --http 127.0.0.1:0 [its arguments]`, and must
 say `listening on ADDRESS` on its standard output when it is ready.
-Exit code: 0 if nothing was lost, doubled or changed, 1 otherwise.";
+Exit code: 0 if nothing was lost, doubled or changed, 1 otherwise. The first difference ends it.";
+
+const SOAK_EXAMPLES: &str = "\
+Examples:
+  A minute:
+    bursar-loadtest soak --server-bin target/release/bursar --duration 60s
+  An hour, with a page of plots:
+    bursar-loadtest soak --server-bin target/release/bursar --duration 1h --report soak.html --json soak.json
+
+The server is started as by `crash`. Legs of load follow each other on one ledger; in and after them the server is held,
+killed, stopped and started. The time is rounded up to whole legs, and the checks at the end come on top.
+Exit code: 0 if nothing was lost, doubled or changed and all bounds were held, 1 otherwise. The first difference ends it.
+Ctrl-C ends it after the leg that runs; it is still checked and reported.";
 
 const IDLE_EXAMPLES: &str = "\
 Example:
@@ -124,13 +141,18 @@ pub(crate) struct CrashArguments {
     /// The server's program
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(crate) server_bin: PathBuf,
-    /// How often to kill it
-    #[arg(long, value_name = "COUNT", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    /// How many rounds of load and kills
+    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rounds: u32,
-    /// The server's data directory; it is kept [default: a temporary one, kept only after a failure]
+    /// So many rounds on one data directory, then a new one: what a start has to read grows with every round
+    #[arg(long, value_name = "COUNT", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds_per_ledger: u32,
+    /// Where the data directories are made; the last one is kept [default: a temporary directory, kept only after a
+    /// failure]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) data: Option<PathBuf>,
-    /// Wallets to move money between; the last tenth has no funds at first, so that there are refusals
+    /// Wallets to move money between; the last three tenths have no funds at first, and some of them limits, so that
+    /// there are refusals
     #[arg(long, value_name = "COUNT", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(20..=10_000_000))]
     pub(crate) wallets: u32,
     /// Connections to open
@@ -148,6 +170,52 @@ pub(crate) struct CrashArguments {
     /// Writes the result as JSON
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) json: Option<PathBuf>,
+    /// Where the server's output goes [default: a temporary file, kept only after a failure]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) server_log: Option<PathBuf>,
+    /// Further arguments for the server, after `--`
+    #[arg(last = true, value_name = "SERVER_ARGUMENTS")]
+    pub(crate) server_arguments: Vec<String>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct SoakArguments {
+    /// The server's program
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub(crate) server_bin: PathBuf,
+    /// For how long, for example 60s, 10m or 1h
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = humantime::parse_duration)]
+    pub(crate) duration: Duration,
+    /// Transfers per second between bursts; at most, as each answer is followed by the next request
+    #[arg(long, value_name = "PER_SECOND", default_value_t = 1_000.0, value_parser = positive)]
+    pub(crate) rate: f64,
+    /// Transfers in a burst at full speed, about
+    #[arg(long, value_name = "COUNT", default_value_t = 30_000)]
+    pub(crate) burst: u64,
+    /// The data directory; it is kept [default: a temporary directory, kept only after a failure]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) data: Option<PathBuf>,
+    /// Wallets to move money between, as for `crash`; more are opened on the way
+    #[arg(long, value_name = "COUNT", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(20..=1_000_000))]
+    pub(crate) wallets: u32,
+    /// Connections to open, at most
+    #[arg(long, value_name = "COUNT", default_value_t = 4, value_parser = at_least_one)]
+    pub(crate) connections: usize,
+    /// Requests in flight on each connection, at most
+    #[arg(long, value_name = "COUNT", default_value_t = 16, value_parser = at_least_one)]
+    pub(crate) in_flight: usize,
+    /// Transfers in each request, at most; large batches have as many as the server takes
+    #[arg(long, value_name = "COUNT", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) batch: u64,
+    /// What wallets, amounts and what happens when are derived from
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Writes the result as JSON
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) json: Option<PathBuf>,
+    /// Writes the result as a web page with plots
+    #[arg(long, value_name = "FILE.html", value_hint = ValueHint::FilePath)]
+    pub(crate) report: Option<PathBuf>,
     /// Where the server's output goes [default: a temporary file, kept only after a failure]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) server_log: Option<PathBuf>,

@@ -11,7 +11,7 @@ use client::ledger::{Outcome, Transfer, TransferId};
 use client::{BalanceView, TransferView};
 
 /// Items in one request. Small enough for the largest item of any kind, so that nothing is split further.
-const ITEMS_PER_REQUEST: usize = 2_000;
+pub(crate) const ITEMS_PER_REQUEST: usize = 2_000;
 
 /// A wallet below it is filled up before a run.
 pub(crate) const FUNDS_MIN: u128 = 500_000_000_000;

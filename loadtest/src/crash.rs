@@ -1,85 +1,91 @@
-//! `crash`: a server of its own, killed under load again and again. After every kill it must come up again with
-//! all that it acknowledged.
+//! `crash`: a server of its own, killed again and again under every kind of load, while it starts and while it stops.
+//! After every kill it must come up again with all that it acknowledged.
 
 use crate::arguments::CrashArguments;
-use crate::books;
-use crate::crash_check::{self, Findings};
-use crate::crash_load::{CrashLoad, CrashLoadPlan, Round};
-use crate::distribution::{Distribution, WalletChooser};
+use crate::crash_report::{CrashParameters, CrashReport, UnderOneLoad, in_words, kills_in_words};
 use crate::environment::Environment;
-use crate::expected_positions::ExpectedPositions;
-use crate::figures::grouped;
 use crate::interruption::Interruption;
 use crate::population::{Population, mix};
-use crate::server_process::{ServerCommand, ServerProcess};
-use crate::transfer_ids::TransferIds;
-use crate::workload::Workload;
+use crate::server_process::{RunningPid, ServerCommand};
+use crate::survival::findings::Findings;
+use crate::survival::kill::Kills;
+use crate::survival::load_kind::{Deck, LoadKind, LoadLimits};
+use crate::survival::pace::Pace;
+use crate::survival::round_load::Meter;
+use crate::survival::tested_ledger::TestedLedger;
 use anyhow::{Context, Result, bail};
-use client::{Client, ClientOptions, Operation};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fs;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 /// When a kill comes, counted from the start of the load.
-const KILL_AFTER_MS: std::ops::RangeInclusive<u64> = 50..=2_000;
+const KILL_AFTER_MS: RangeInclusive<u64> = 20..=500;
 
-/// In every so-many-th round the server is killed while it starts, too.
-const START_KILL_EVERY: u32 = 3;
+/// How often the server is killed in a row while it starts, at most.
+const START_KILLS_MAX: u32 = 4;
 
-/// How often it is killed then before it may start, at most.
-const START_KILLS_MAX: u32 = 3;
+/// How long it is held in most pauses, and in a long one, which is longer than a commit may take.
+const PAUSE_MS: RangeInclusive<u64> = 10..=300;
+const LONG_PAUSE_MS: RangeInclusive<u64> = 5_500..=6_500;
 
-/// How long any one request may take while checking.
-const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
+/// A long pause is tried in every so-many-th round.
+const LONG_PAUSE_EVERY: u32 = 50;
 
-/// Of earlier rounds, how many transfers are looked up again after each kill. At the end it is all of them.
-const EARLIER_LOOKED_UP: usize = 2_000;
+/// Transfers of one round: each of them is looked up.
+const TRANSFERS_PER_ROUND: usize = 150_000;
 
-/// The result.
-#[derive(Clone, Debug, Serialize)]
-struct CrashReport {
-    command: &'static str,
-    started_at: String,
-    elapsed_s: f64,
-    /// Rounds that were completed.
-    rounds: u32,
-    /// Kills while the server was starting.
-    start_kills: u32,
-    #[serde(flatten)]
-    findings: Findings,
-    /// Whether SIGTERM ended the server with exit code 0; `null` if it did not come to that.
-    stopped_cleanly: Option<bool>,
-    /// Whether the server's own check of its data found nothing; `null` if it did not come to that.
-    data_verified: Option<bool>,
-    /// What ended the rounds early.
-    failure: Option<String>,
-    passed: bool,
-    parameters: CrashParameters,
-    environment: Environment,
+/// What is kept of earlier rounds on the same ledger, and how much of it is looked up after each kill. At the end it is
+/// all of it.
+const ARCHIVED_MAX: usize = 2_000_000;
+const ARCHIVED_LOOKED_UP: usize = 2_000;
+
+/// How a round ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// SIGKILL.
+    Kill,
+    /// SIGSTOP, and SIGKILL while it stands still.
+    HoldAndKill,
+    /// SIGSTOP and SIGCONT; when the load goes on, SIGKILL.
+    PauseAndKill,
+    /// SIGTERM, and SIGKILL while it stops.
+    StopAndKill,
 }
 
-#[derive(Clone, Debug, Serialize)]
-struct CrashParameters {
-    server: String,
-    server_arguments: Vec<String>,
-    data: String,
-    rounds: u32,
-    wallets: u32,
-    connections: usize,
-    in_flight: usize,
-    batch: u64,
-    seed: u64,
-}
+const ENDINGS: [Ending; 8] = [
+    Ending::Kill,
+    Ending::Kill,
+    Ending::Kill,
+    Ending::Kill,
+    Ending::HoldAndKill,
+    Ending::PauseAndKill,
+    Ending::StopAndKill,
+    Ending::StopAndKill,
+];
 
-/// What the rounds have come to.
-#[derive(Debug, Default)]
-struct Progress {
+/// The rounds, and what they have come to.
+struct Crashes<'a> {
+    arguments: &'a CrashArguments,
+    place: PathBuf,
+    log: PathBuf,
+    random: SmallRng,
+    kinds: Deck<LoadKind>,
+    endings: Deck<Ending>,
+    by_load: BTreeMap<&'static str, UnderOneLoad>,
+    /// What was found apart from rounds: at the end of a ledger.
+    at_the_end: Findings,
+    kills_while_creating: Kills,
     rounds: u32,
-    start_kills: u32,
-    findings: Findings,
+    ledgers: u32,
+    pauses: u32,
+    long_pauses: u32,
+    verifications: u32,
     stopped_cleanly: Option<bool>,
     data_verified: Option<bool>,
 }
@@ -87,258 +93,219 @@ struct Progress {
 pub(crate) async fn crash(arguments: &CrashArguments) -> Result<ExitCode> {
     let started = Instant::now();
     let started_at = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
-    let place =
+    let temporary =
         tempfile::Builder::new().prefix("bursar-crash-").tempdir().context("making a temporary directory")?;
-    let command = ServerCommand {
-        program: arguments.server_bin.clone(),
-        data: arguments.data.clone().unwrap_or_else(|| place.path().join("data")),
-        arguments: arguments.server_arguments.clone(),
-        log: arguments.server_log.clone().unwrap_or_else(|| place.path().join("server.log")),
-    };
+    let place = arguments.data.clone().unwrap_or_else(|| temporary.path().to_owned());
+    let log = arguments.server_log.clone().unwrap_or_else(|| temporary.path().join("server.log"));
+    let mut crashes = Crashes::new(arguments, place, log);
     let mut interruption = Interruption::listen().context("listening for signals")?;
-    let mut progress = Progress::default();
     // However this ends, the server ends with it: the future that owns it is dropped.
     let ended = tokio::select! {
-        ended = rounds(arguments, &command, &mut progress) => ended,
+        ended = crashes.all() => ended,
         () = interruption.next() => Err(anyhow::anyhow!("interrupted")),
     };
     let failure = ended.err().map(|error| format!("{error:#}"));
-    let passed = failure.is_none() && progress.findings.passed();
-    let report = CrashReport {
-        command: "crash",
-        started_at,
-        elapsed_s: started.elapsed().as_secs_f64(),
-        rounds: progress.rounds,
-        start_kills: progress.start_kills,
-        findings: progress.findings,
-        stopped_cleanly: progress.stopped_cleanly,
-        data_verified: progress.data_verified,
-        failure,
-        passed,
-        parameters: CrashParameters {
-            server: arguments.server_bin.display().to_string(),
-            server_arguments: arguments.server_arguments.clone(),
-            data: command.data.display().to_string(),
-            rounds: arguments.rounds,
-            wallets: arguments.wallets,
-            connections: arguments.connections,
-            in_flight: arguments.in_flight,
-            batch: arguments.batch,
-            seed: arguments.seed,
-        },
-        environment: Environment::read(),
-    };
-    print_summary(&report);
+    let (place, log) = (crashes.ledger_directory(), crashes.log.clone());
+    let report = crashes.report(started_at, started.elapsed(), failure);
+    println!("{}", report.text());
     if let Some(path) = &arguments.json {
         let json = serde_json::to_string_pretty(&report).context("writing the result")? + "\n";
         fs::write(path, json).with_context(|| format!("writing {}", path.display()))?;
     }
-    if !passed {
-        let kept = place.keep();
-        println!(
-            "the server's data is in {}, its output in {}",
-            command.data.display(),
-            command.log.display()
-        );
-        if fs::read_dir(&kept).is_ok_and(|mut entries| entries.next().is_none()) {
-            // Nothing was in it: both are somewhere else.
-            let _ = fs::remove_dir(&kept);
-        }
+    if !report.passed {
+        println!("the server's data is in {}, its output in {}", place.display(), log.display());
+        keep_unless_empty(temporary);
     }
-    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn rounds(arguments: &CrashArguments, command: &ServerCommand, progress: &mut Progress) -> Result<()> {
-    let mut random = SmallRng::seed_from_u64(mix(arguments.seed));
-    let population = Population::new(arguments.seed, arguments.wallets);
-    let (mut server, mut address) = command.start().await?;
-    let mut client = connect(&address).await?;
-    // The last tenth gets no funds, so that refusals must survive as well.
-    books::prepare(&client, population, arguments.wallets - arguments.wallets / 10 + 1).await?;
-    let baseline = books::baseline(&client, population).await?;
-    let mut positions: ExpectedPositions = baseline.positions;
-    let moved_before = baseline.totals.debits_posted;
-    let mut start_took = Duration::from_millis(100);
-    let mut done: Vec<Round> = Vec::new();
-
-    for number in 1..=arguments.rounds {
-        let batch_max = u64::from(client.limits().batch_max(Operation::CreateTransfers)).min(arguments.batch);
-        let plan = CrashLoadPlan {
-            connections: random.random_range(1..=arguments.connections),
-            in_flight: random.random_range(1..=arguments.in_flight),
-            batch_max: random.random_range(1..=batch_max.max(1)),
-            seed: random.random(),
-        };
-        let chooser = WalletChooser::new(Distribution::Uniform, arguments.wallets);
-        let workload = Workload::new(population, TransferIds::unused(), chooser, random.random(), 0.0);
-        drop(client);
-        let load = CrashLoad::start(&address, &options(), plan, workload).await?;
-        let kill_after = Duration::from_millis(random.random_range(KILL_AFTER_MS));
-        tokio::time::sleep(kill_after).await;
-        if let Some(status) = server.ended()? {
-            bail!("round {number}: the server ended by itself under load, with {status}");
-        }
-        server.kill().await?;
-        let mut round = load.ended().await;
-
-        let mut start_kills = 0;
-        if number % START_KILL_EVERY == 0 {
-            start_kills = random.random_range(1..=START_KILLS_MAX);
-            for _ in 0..start_kills {
-                let starting = command.spawn()?;
-                tokio::time::sleep(start_took.mul_f64(random.random_range(0.0..1.2))).await;
-                starting.kill().await?;
-            }
-            progress.start_kills += start_kills;
-        }
-        let starting = Instant::now();
-        (server, address) =
-            command.start().await.with_context(|| format!("round {number}, after the kill"))?;
-        start_took = starting.elapsed();
-        client = connect(&address).await?;
-
-        let before = progress.findings.clone();
-        let findings = &mut progress.findings;
-        crash_check::check(&client, &mut round, &mut positions, moved_before, findings)
-            .await
-            .with_context(|| format!("checking round {number}"))?;
-        for earlier in &done {
-            let every = (earlier.told.len() * done.len() / EARLIER_LOOKED_UP).max(1);
-            crash_check::check_earlier(&client, earlier, every, findings).await?;
-        }
-        done.push(round);
-        progress.rounds = number;
-        print_round(number, plan, kill_after, start_kills, start_took, &before, &progress.findings);
-    }
-
-    for round in &done {
-        crash_check::check_earlier(&client, round, 1, &mut progress.findings).await?;
-    }
-    drop(client);
-    stop(server, command, progress).await
-}
-
-/// A clean stop, and the server's own opinion of its data.
-async fn stop(server: ServerProcess, command: &ServerCommand, progress: &mut Progress) -> Result<()> {
-    let status = server.terminate().await?;
-    progress.stopped_cleanly = Some(status.success());
-    if !status.success() {
-        bail!("SIGTERM ended the server with {status}");
-    }
-    let verified = command.verify().await;
-    progress.data_verified = Some(verified.is_ok());
-    verified
-}
-
-fn options() -> ClientOptions {
-    ClientOptions {
-        name: concat!("bursar-loadtest ", env!("CARGO_PKG_VERSION")).to_owned(),
-        request_timeout: REQUEST_TIMEOUT,
-        ..ClientOptions::default()
+/// What failed is kept to be looked at; but not an empty directory when everything is somewhere else.
+pub(crate) fn keep_unless_empty(temporary: tempfile::TempDir) {
+    let kept = temporary.keep();
+    if fs::read_dir(&kept).is_ok_and(|mut entries| entries.next().is_none()) {
+        // Left behind, it would do no harm.
+        let _ = fs::remove_dir(&kept);
     }
 }
 
-async fn connect(address: &str) -> Result<Client> {
-    Client::connect(address, options()).await.context("connecting to the server that was just started")
-}
-
-fn print_round(
-    number: u32,
-    plan: CrashLoadPlan,
-    kill_after: Duration,
-    start_kills: u32,
-    start_took: Duration,
-    before: &Findings,
-    after: &Findings,
-) {
-    let starts = match start_kills {
-        0 => String::new(),
-        1 => " and once while starting".to_owned(),
-        kills => format!(" and {kills} times while starting"),
-    };
-    let wrong =
-        (after.lost + after.doubled + after.mismatches) - (before.lost + before.doubled + before.mismatches);
-    let verdict = if wrong == 0 { "ok".to_owned() } else { format!("{wrong} DIFFERENCES") };
-    println!(
-        "round {number}: {}×{} requests of up to {}, killed after {} ms{starts}, ready again in {} ms: \
-         {} acknowledged ({} refused), {} unknown, {} of them found: {verdict}",
-        plan.connections,
-        plan.in_flight,
-        plan.batch_max,
-        kill_after.as_millis(),
-        start_took.as_millis(),
-        grouped(after.acknowledged - before.acknowledged),
-        grouped(after.refused - before.refused),
-        grouped(after.unknown - before.unknown),
-        grouped(after.found_after_crash - before.found_after_crash),
-    );
-}
-
-fn print_summary(report: &CrashReport) {
-    let findings = &report.findings;
-    println!(
-        "rounds {}, acknowledged {}, unknown {}, found after crash {}, lost {}, doubled {}, mismatches {}: {}",
-        report.rounds,
-        grouped(findings.acknowledged),
-        grouped(findings.unknown),
-        grouped(findings.found_after_crash),
-        grouped(findings.lost),
-        grouped(findings.doubled),
-        grouped(findings.mismatches),
-        if report.passed { "passed" } else { "FAILED" },
-    );
-    if let (Some(true), Some(true)) = (report.stopped_cleanly, report.data_verified) {
-        println!("stopped cleanly; the server's own verification found nothing");
-    }
-    for difference in &findings.first_differences {
-        println!("  {difference}");
-    }
-    if let Some(failure) = &report.failure {
-        println!("  {failure}");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_json_of_a_crash_has_its_counts_at_the_top() {
-        let report = CrashReport {
-            command: "crash",
-            started_at: String::new(),
-            elapsed_s: 1.0,
-            rounds: 2,
-            start_kills: 1,
-            findings: Findings { acknowledged: 5, ..Findings::default() },
-            stopped_cleanly: Some(true),
+impl<'a> Crashes<'a> {
+    fn new(arguments: &'a CrashArguments, place: PathBuf, log: PathBuf) -> Self {
+        Self {
+            arguments,
+            place,
+            log,
+            random: SmallRng::seed_from_u64(mix(arguments.seed)),
+            kinds: Deck::new(&LoadKind::ALL),
+            endings: Deck::new(&ENDINGS),
+            by_load: BTreeMap::new(),
+            at_the_end: Findings::default(),
+            kills_while_creating: Kills::new(),
+            rounds: 0,
+            ledgers: 0,
+            pauses: 0,
+            long_pauses: 0,
+            verifications: 0,
+            stopped_cleanly: None,
             data_verified: None,
-            failure: None,
-            passed: true,
-            parameters: CrashParameters {
-                server: "bursar".to_owned(),
-                server_arguments: Vec::new(),
-                data: "data".to_owned(),
-                rounds: 2,
-                wallets: 20,
-                connections: 1,
-                in_flight: 1,
-                batch: 1,
-                seed: 1,
-            },
-            environment: Environment::read(),
-        };
-        let json = serde_json::to_value(&report).expect("it is JSON");
-        for (name, expected) in [
-            ("rounds", 2),
-            ("acknowledged", 5),
-            ("unknown", 0),
-            ("found_after_crash", 0),
-            ("lost", 0),
-            ("doubled", 0),
-        ] {
-            assert_eq!(json[name], expected, "{name}");
         }
-        assert_eq!(json["mismatches"], 0);
+    }
+
+    /// The data directory of the ledger that is being tested.
+    fn ledger_directory(&self) -> PathBuf {
+        self.place.join(format!("ledger-{}", self.ledgers))
+    }
+
+    async fn all(&mut self) -> Result<()> {
+        fs::create_dir_all(&self.place).with_context(|| format!("making {}", self.place.display()))?;
+        while self.rounds < self.arguments.rounds {
+            self.ledgers += 1;
+            let directory = self.ledger_directory();
+            self.one_ledger(&directory).await?;
+            let is_last = self.rounds == self.arguments.rounds;
+            if !(is_last && self.arguments.data.is_some()) {
+                fs::remove_dir_all(&directory)
+                    .with_context(|| format!("removing {}", directory.display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A ledger for some rounds, so that its recovery stays short however many rounds there are.
+    async fn one_ledger(&mut self, directory: &Path) -> Result<()> {
+        let command = ServerCommand {
+            program: self.arguments.server_bin.clone(),
+            data: directory.to_owned(),
+            arguments: self.arguments.server_arguments.clone(),
+            log: self.log.clone(),
+            running: RunningPid::default(),
+        };
+        let population = Population::varied(
+            self.arguments.seed.wrapping_add(u64::from(self.ledgers)),
+            self.arguments.wallets,
+        );
+        let killed_attempts = self.random.random_range(0..=START_KILLS_MAX);
+        let ledger = TestedLedger::create(
+            command,
+            population,
+            ARCHIVED_MAX,
+            killed_attempts,
+            &mut self.random,
+            &mut self.kills_while_creating,
+        );
+        let mut ledger = ledger.await.with_context(|| format!("making ledger {}", self.ledgers))?;
+        for _ in 0..self.arguments.rounds_per_ledger {
+            if self.rounds == self.arguments.rounds {
+                break;
+            }
+            self.rounds += 1;
+            let number = self.rounds;
+            self.one_round(&mut ledger).await.with_context(|| format!("round {number}"))?;
+        }
+        self.end(ledger).await
+    }
+
+    async fn one_round(&mut self, ledger: &mut TestedLedger) -> Result<()> {
+        let number = self.rounds;
+        let (kind, ending) = (self.kinds.draw(&mut self.random), self.endings.draw(&mut self.random));
+        let limits = LoadLimits {
+            connections: self.arguments.connections,
+            in_flight: self.arguments.in_flight,
+            batch: self.arguments.batch,
+            server_batch: ledger.server_batch(),
+            transfers: TRANSFERS_PER_ROUND,
+        };
+        let plan = kind.plan(&limits, &mut self.random);
+        let mut kills = Kills::new();
+        let mut load = ledger.load(kind, &plan, Arc::new(Pace::new(None)), Meter::start()).await?;
+        let kill_after = Duration::from_millis(self.random.random_range(KILL_AFTER_MS));
+        tokio::time::sleep(kill_after).await;
+        if number.is_multiple_of(LONG_PAUSE_EVERY) {
+            self.long_pauses += 1;
+            let pause = self.random.random_range(LONG_PAUSE_MS);
+            ledger.pause(&mut load, Duration::from_millis(pause)).await?;
+        }
+        let pause = Duration::from_millis(self.random.random_range(PAUSE_MS));
+        match ending {
+            Ending::Kill => ledger.kill(None, &mut kills).await?,
+            Ending::HoldAndKill => ledger.kill(Some(pause), &mut kills).await?,
+            Ending::PauseAndKill => {
+                self.pauses += 1;
+                ledger.pause(&mut load, pause).await?;
+                ledger.kill(None, &mut kills).await?;
+            }
+            Ending::StopAndKill => ledger.kill_while_stopping(&mut self.random, &mut kills).await?,
+        }
+        let round = load.ended().await;
+        if self.random.random() {
+            let count = self.random.random_range(1..=START_KILLS_MAX);
+            ledger.kill_starts(count, &mut self.random, &mut kills).await?;
+        }
+        ledger.verify().await?;
+        self.verifications += 1;
+        ledger.start().await?;
+        let mut findings = Findings::default();
+        ledger.check(round, ARCHIVED_LOOKED_UP, &mut findings).await?;
+
+        println!(
+            "round {number}: {}: {}×{} in flight, after {} ms {}, ready again in {} ms: {}",
+            kind.name(),
+            plan.connections,
+            plan.in_flight,
+            kill_after.as_millis(),
+            kills_in_words(&kills),
+            ledger.start_took.as_millis(),
+            in_words(&findings),
+        );
+        let (wrong, first) = (findings.wrong(), findings.first_differences.first().cloned());
+        self.by_load.entry(kind.name()).or_default().add(kills, findings);
+        if let Some(first) = first {
+            // What is on disk now is what there is to look at: further rounds would only bury it.
+            bail!("{wrong} differences, the first: {first}");
+        }
+        Ok(())
+    }
+
+    /// Everything of all its rounds once more, a clean stop, and the server's own opinion of its data.
+    async fn end(&mut self, mut ledger: TestedLedger) -> Result<()> {
+        ledger.check_archive(usize::MAX, &mut self.at_the_end).await?;
+        let stopped = ledger.stop().await;
+        self.stopped_cleanly = Some(stopped.is_ok() && self.stopped_cleanly.unwrap_or(true));
+        stopped?;
+        let verified = ledger.verify().await;
+        self.data_verified = Some(verified.is_ok() && self.data_verified.unwrap_or(true));
+        self.verifications += 1;
+        verified
+    }
+
+    fn report(self, started_at: String, elapsed: Duration, failure: Option<String>) -> CrashReport {
+        let mut findings = self.at_the_end;
+        let mut kills = self.kills_while_creating;
+        for load in self.by_load.values() {
+            findings.absorb(load.findings.clone());
+            for (phase, count) in &load.kills {
+                *kills.entry(phase).or_default() += count;
+            }
+        }
+        let passed = failure.is_none() && findings.passed();
+        CrashReport {
+            command: "crash",
+            started_at,
+            elapsed_s: elapsed.as_secs_f64(),
+            rounds: self.rounds,
+            ledgers: self.ledgers,
+            kills_total: kills.values().sum(),
+            kills,
+            pauses: self.pauses,
+            long_pauses: self.long_pauses,
+            verifications: self.verifications,
+            findings,
+            by_load: self.by_load,
+            stopped_cleanly: self.stopped_cleanly,
+            data_verified: self.data_verified,
+            failure,
+            passed,
+            parameters: CrashParameters::of(self.arguments),
+            environment: Environment::read(),
+        }
     }
 }

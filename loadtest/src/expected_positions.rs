@@ -28,6 +28,13 @@ impl ExpectedPositions {
         Self { before, flows, moved: 0 }
     }
 
+    /// So many wallets are there or may be opened from now on; those that are new stand at nothing.
+    pub(crate) fn extend_to(&mut self, wallets: usize) {
+        assert!(wallets >= self.before.len(), "wallets are never closed");
+        self.before.resize(wallets, Position::default());
+        self.flows.resize(wallets, Flow::default());
+    }
+
     /// A transfer was done.
     pub(crate) fn apply(&mut self, plan: PlannedTransfer) {
         let amount = u64::from(plan.amount);

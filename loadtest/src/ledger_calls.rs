@@ -1,7 +1,7 @@
 //! What the harness asks of a ledger. The seam at which tests put a ledger in memory, honest or lying.
 
 use client::ledger::{NewWallet, Outcome, Transfer, TransferId, WalletId};
-use client::{BalanceView, Client, ClientError, NewAsset, TransferView, TrialBalance};
+use client::{BalanceView, Client, ClientError, NewAsset, TransferView, TrialBalance, WalletView};
 use std::future::Future;
 
 pub(crate) type Answers<Answer> = Result<Vec<Answer>, ClientError>;
@@ -16,6 +16,9 @@ pub(crate) trait LedgerCalls: Send + Sync + 'static {
 
     /// Makes transfers; one outcome each, in order.
     fn create_transfers(&self, transfers: &[Transfer]) -> impl Future<Output = Answers<Outcome>> + Send;
+
+    /// Reads wallets; `None` where there is no such wallet.
+    fn lookup_wallets(&self, ids: &[WalletId]) -> impl Future<Output = Answers<Option<WalletView>>> + Send;
 
     /// Reads transfers and their outcomes; `None` where the id is not used up.
     fn lookup_transfers(
@@ -41,6 +44,10 @@ impl LedgerCalls for Client {
 
     async fn create_transfers(&self, transfers: &[Transfer]) -> Answers<Outcome> {
         self.create_transfers(transfers).await
+    }
+
+    async fn lookup_wallets(&self, ids: &[WalletId]) -> Answers<Option<WalletView>> {
+        self.lookup_wallets(ids).await
     }
 
     async fn lookup_transfers(&self, ids: &[TransferId]) -> Answers<Option<TransferView>> {

@@ -5,10 +5,10 @@ use crate::request_channel::RequestChannel;
 use client::ledger::decide::{decide_credit, decide_debit};
 use client::ledger::fold::AssetTotals;
 use client::ledger::{
-    Asset, Decision, NewWallet, OpenReservations, Outcome, Refusal, RefusalDetail, Status, Transfer,
+    Asset, AssetId, Decision, NewWallet, OpenReservations, Outcome, Refusal, RefusalDetail, Status, Transfer,
     TransferId, Wallet, WalletId,
 };
-use client::{AssetTrialBalance, BalanceView, ClientError, NewAsset, TransferView, TrialBalance};
+use client::{AssetTrialBalance, BalanceView, ClientError, NewAsset, TransferView, TrialBalance, WalletView};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard};
 
@@ -31,6 +31,10 @@ pub(crate) enum Lie {
     Credit(WalletId),
     /// A wallet is gone.
     Lose(WalletId),
+    /// An asset is gone.
+    LoseAsset(AssetId),
+    /// The trial balance says one more than the wallets do, on both sides.
+    Misstate,
 }
 
 /// The ledger.
@@ -41,10 +45,11 @@ pub(crate) struct LedgerInMemory {
 
 #[derive(Debug, Default)]
 struct State {
-    assets: BTreeMap<u32, Asset>,
+    assets: BTreeMap<AssetId, (Asset, Outcome)>,
     wallets: HashMap<WalletId, Wallet>,
     transfers: HashMap<TransferId, TransferView>,
     seq: u64,
+    misstated: bool,
 }
 
 impl LedgerInMemory {
@@ -73,6 +78,10 @@ impl LedgerInMemory {
             Lie::Lose(id) => {
                 state.wallets.remove(&id);
             }
+            Lie::LoseAsset(id) => {
+                state.assets.remove(&id);
+            }
+            Lie::Misstate => state.misstated = true,
         }
     }
 
@@ -143,8 +152,12 @@ impl LedgerCalls for LedgerInMemory {
         let mut state = self.lock();
         let create = |asset: &NewAsset| {
             let asset = asset.to_asset().expect("the shape is right");
-            let known = state.assets.insert(asset.id.0, asset).is_some();
-            state.entry(if known { Status::Exists } else { Status::Created })
+            if let Some((_, created)) = state.assets.get(&asset.id) {
+                return Outcome { status: Status::Exists, replayed: true, ..*created };
+            }
+            let outcome = state.entry(Status::Created);
+            state.assets.insert(asset.id, (asset, outcome));
+            outcome
         };
         Ok(assets.iter().map(create).collect())
     }
@@ -152,8 +165,13 @@ impl LedgerCalls for LedgerInMemory {
     async fn create_wallets(&self, wallets: &[NewWallet]) -> Answers<Outcome> {
         let mut state = self.lock();
         let create = |terms: &NewWallet| {
-            if state.wallets.contains_key(&terms.id) {
-                return state.entry(Status::Exists);
+            if let Some(wallet) = state.wallets.get(&terms.id) {
+                let (seq, timestamp_ns) = (wallet.created_seq, wallet.created_at_ns);
+                let (status, detail) = (Status::Exists, RefusalDetail::None);
+                return Outcome { status, replayed: true, seq, timestamp_ns, detail };
+            }
+            if !state.assets.contains_key(&terms.asset) {
+                return Outcome::refused(Status::AssetNotFound.into());
             }
             let outcome = state.entry(Status::Created);
             state.wallets.insert(terms.id, Wallet::create(terms.clone(), outcome.seq, outcome.timestamp_ns));
@@ -165,6 +183,16 @@ impl LedgerCalls for LedgerInMemory {
     async fn create_transfers(&self, transfers: &[Transfer]) -> Answers<Outcome> {
         let mut state = self.lock();
         Ok(transfers.iter().map(|transfer| state.transfer(transfer)).collect())
+    }
+
+    async fn lookup_wallets(&self, ids: &[WalletId]) -> Answers<Option<WalletView>> {
+        let state = self.lock();
+        let view = |wallet: &Wallet| WalletView {
+            wallet: wallet.clone(),
+            available: wallet.available(),
+            as_of_seq: state.seq,
+        };
+        Ok(ids.iter().map(|id| state.wallets.get(id).map(view)).collect())
     }
 
     async fn lookup_transfers(&self, ids: &[TransferId]) -> Answers<Option<TransferView>> {
@@ -179,8 +207,12 @@ impl LedgerCalls for LedgerInMemory {
 
     async fn trial_balance(&self) -> Result<TrialBalance, ClientError> {
         let state = self.lock();
-        let assets = state.assets.values().map(|asset| {
+        let assets = state.assets.values().map(|(asset, _)| {
             let mut totals = AssetTotals::default();
+            if state.misstated {
+                totals.debits_posted += 1;
+                totals.credits_posted += 1;
+            }
             state
                 .wallets
                 .values()

@@ -10,16 +10,17 @@
 //! | [`testimony`] | what the server said; [`expected_positions`], [`acknowledged_sample`] |
 //! | [`verification`] | what the server said against what it holds |
 //! | [`measurements`] | what is counted and timed |
-//! | [`report`] | the result; [`report_table`], [`report_html`], [`plots`] |
-//! | [`crash`] | `crash`: rounds of kills; [`server_process`], [`crash_load`], [`crash_check`] |
+//! | [`report`] | the result; [`report_table`], [`report_html`], [`plots`], [`plot_area`] |
+//! | [`survival`] | loads on a server of the harness's own that is killed, stopped and held, and what must survive; [`server_process`] |
+//! | [`crash`] | `crash`: rounds of kills; [`crash_report`] |
+//! | [`soak`] | `soak`: all of that for long, on one ledger; [`server_vitals`] |
 
 mod acknowledged_sample;
 mod arguments;
 mod books;
 mod call_error;
 mod crash;
-mod crash_check;
-mod crash_load;
+mod crash_report;
 mod distribution;
 mod environment;
 mod expected_positions;
@@ -31,6 +32,7 @@ mod ledger_in_memory;
 mod load;
 mod measurements;
 mod pacer;
+mod plot_area;
 mod plots;
 mod population;
 mod progress;
@@ -41,6 +43,9 @@ mod request_channel;
 mod run;
 mod schedule;
 mod server_process;
+mod server_vitals;
+mod soak;
+mod survival;
 mod testimony;
 mod transfer_ids;
 mod verification;
@@ -64,6 +69,7 @@ fn main() -> Result<ExitCode> {
             Command::Run(run) => run::run(run).await,
             Command::Idle(idle) => run::idle(idle).await,
             Command::Crash(crash) => crash::crash(crash).await,
+            Command::Soak(soak) => soak::soak(soak).await,
         }
     })
 }

@@ -1,5 +1,6 @@
 //! Who takes part in a run: one asset, one system wallet and N wallets, all derived from the seed, so that the
-//! next run with the same seed finds them again. Wallet number 0 is the system wallet, 1 to N are the others.
+//! next run with the same seed finds them again. Wallet number 0 is the system wallet, 1 to N are the others; numbers
+//! above N are for wallets that are opened under load.
 
 use client::NewAsset;
 use client::ledger::{AssetId, NewWallet, OverdraftLimit, Owner, WalletFlags, WalletId};
@@ -9,7 +10,13 @@ use client::ledger::{AssetId, NewWallet, OverdraftLimit, Owner, WalletFlags, Wal
 pub(crate) struct Population {
     prefix: u64,
     wallets: u32,
+    /// Whether the last three tenths have limits of their own.
+    varied: bool,
 }
+
+/// What wallets of a varied population may overdraw, and what they may hold at most: a few transfers' worth.
+const OVERDRAFT_VARIED: u128 = 500;
+const BALANCE_MAX_VARIED: u128 = 1_000;
 
 /// The number of the wallet that all money comes from.
 pub(crate) const SYSTEM_WALLET: u32 = 0;
@@ -17,7 +24,22 @@ pub(crate) const SYSTEM_WALLET: u32 = 0;
 impl Population {
     /// The first `wallets` wallets of this seed. More wallets of the same seed include these.
     pub(crate) fn new(seed: u64, wallets: u32) -> Self {
-        Self { prefix: mix(seed), wallets }
+        Self { prefix: mix(seed), wallets, varied: false }
+    }
+
+    /// The same, but of the last three tenths, which get no funds, one may overdraw a little, one may not hold much.
+    pub(crate) fn varied(seed: u64, wallets: u32) -> Self {
+        Self { varied: true, ..Self::new(seed, wallets) }
+    }
+
+    /// Wallets up to this number are funded.
+    pub(crate) fn funded(self) -> u32 {
+        if self.varied { self.wallets - self.wallets * 3 / 10 } else { self.wallets }
+    }
+
+    /// With so many more wallets, which were opened under load.
+    pub(crate) fn and_further(self, wallets: usize) -> Self {
+        Self { wallets: self.wallets + wallets as u32, ..self }
     }
 
     /// How many wallets there are, the system wallet not counted.
@@ -47,15 +69,43 @@ impl Population {
         WalletId((u128::from(self.prefix) << 64) | (u128::from(number) + 1))
     }
 
+    /// An asset that is created under load, by its index.
+    pub(crate) fn further_asset_id(self, index: u32) -> AssetId {
+        // In steps of two it stays odd, so it is never 0.
+        AssetId(self.asset_id().0.wrapping_add(2 * (index + 1)))
+    }
+
     /// The same, to be created.
+    pub(crate) fn further_asset(self, index: u32) -> NewAsset {
+        let id = self.further_asset_id(index);
+        NewAsset { id, code: format!("MORE-{:08X}", id.0), scale: 2 }
+    }
+
+    /// The wallet with this number, to be created.
     pub(crate) fn wallet(self, number: u32) -> NewWallet {
-        let flags = if number == SYSTEM_WALLET { WalletFlags::SYSTEM } else { WalletFlags::default() };
+        let plain = self.plain_wallet(number);
+        let tenth = (self.wallets / 10).max(1);
+        match number {
+            SYSTEM_WALLET => NewWallet { flags: WalletFlags::SYSTEM, ..plain },
+            number if number <= self.funded() => plain,
+            number if number <= self.funded() + tenth => {
+                NewWallet { overdraft_limit: OverdraftLimit::Limited(OVERDRAFT_VARIED), ..plain }
+            }
+            number if number <= self.funded() + 2 * tenth => {
+                NewWallet { balance_max: BALANCE_MAX_VARIED, ..plain }
+            }
+            _ => plain,
+        }
+    }
+
+    /// A wallet without anything of its own.
+    pub(crate) fn plain_wallet(self, number: u32) -> NewWallet {
         NewWallet {
             id: self.wallet_id(number),
             owner: Owner::Number(0),
             asset: self.asset_id(),
             code: 0,
-            flags,
+            flags: WalletFlags::default(),
             overdraft_limit: OverdraftLimit::Limited(0),
             balance_max: 0,
             metadata: Box::default(),
@@ -88,5 +138,20 @@ mod tests {
         assert_ne!(population.asset_id(), other.asset_id());
         assert!(population.wallet(SYSTEM_WALLET).flags.contains(WalletFlags::SYSTEM));
         assert!(!population.wallet(1).flags.contains(WalletFlags::SYSTEM));
+    }
+
+    #[test]
+    fn a_varied_population_has_wallets_with_limits_and_funds_only_the_others() {
+        let population = Population::varied(1, 20);
+        assert_eq!((population.funded(), Population::new(1, 20).funded()), (14, 20));
+        let plain = |number| population.wallet(number) == population.plain_wallet(number);
+        let plain: Vec<u32> = (1..=20).filter(|&number| plain(number)).collect();
+        assert_eq!(plain, (1..=14).chain(19..=20).collect::<Vec<_>>());
+        assert_eq!(population.wallet(15).overdraft_limit, OverdraftLimit::Limited(OVERDRAFT_VARIED));
+        assert_eq!(population.wallet(18).balance_max, BALANCE_MAX_VARIED);
+        assert_ne!(population.further_asset_id(0), population.further_asset_id(1));
+        for number in 0..=20 {
+            population.wallet(number).check_shape().expect("the shape is right");
+        }
     }
 }

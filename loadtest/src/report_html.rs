@@ -8,7 +8,7 @@ use crate::report_table::verdict;
 use anyhow::Result;
 use std::fmt::Write as _;
 
-const STYLE: &str = "
+pub(crate) const STYLE: &str = "
 :root { color-scheme: light dark; --ink: #1c2430; --muted: #5b6573; --ground: #ffffff; --card: #f4f6f9;
   --line: #dde2e9; --good: #0b7a5c; --bad: #c62f2f; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e9ee; --muted: #9aa4b2; --ground: #14181f;
@@ -60,14 +60,22 @@ pub(crate) fn render(report: &Report) -> Result<String> {
     };
     let verdict = escaped(&verdict(report.verification.as_ref()));
     write!(html, "<p class=\"verdict {class}\">{verdict}</p>")?;
-    write!(html, "<h2>Throughput over time</h2>{}", plots::throughput(report)?)?;
-    write!(html, "<h2>Latency over time</h2>{}", plots::latency(report)?)?;
+    write!(
+        html,
+        "<h2>Throughput over time</h2>{}",
+        plots::throughput(&report.timeline, report.transfers_sent > 0, &[])?
+    )?;
+    write!(html, "<h2>Latency over time</h2>{}", plots::latency(&report.timeline, &[])?)?;
     html.push_str("<div class=\"legend\">");
     for (name, colour) in plots::latency_legend() {
         let plotters::style::RGBColor(red, green, blue) = colour;
         write!(html, "<span><i style=\"background:rgb({red} {green} {blue})\"></i>{name}</span>")?;
     }
-    write!(html, "</div><h2>How long requests took</h2>{}", plots::histogram(report)?)?;
+    write!(
+        html,
+        "</div><h2>How long requests took</h2>{}",
+        plots::histogram(&report.latency_histogram, report.latency_us)?
+    )?;
     latency_table(&mut html, report)?;
     details(&mut html, report)?;
     html.push_str("</body></html>\n");
@@ -174,7 +182,7 @@ fn details(html: &mut String, report: &Report) -> Result<()> {
     Ok(())
 }
 
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

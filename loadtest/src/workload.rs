@@ -3,6 +3,7 @@
 
 use crate::distribution::WalletChooser;
 use crate::population::{Population, mix};
+use crate::survival::openings::Newborns;
 use crate::transfer_ids::TransferIds;
 use client::ledger::{Transfer, TransferId, WalletId};
 use rand::rngs::SmallRng;
@@ -20,7 +21,15 @@ pub(crate) struct Workload {
     seed: u64,
     /// From 0 to 1.
     read_share: f64,
+    /// The number of the wallet that the chooser calls 1.
+    first_wallet: u32,
+    /// Wallets that are opened while the load runs: in every second transfer, mostly on the credit side.
+    newborns: Option<Newborns>,
 }
+
+/// How often a newborn takes part, and how often it is then the one that is credited.
+const NEWBORN_SHARE: f64 = 0.5;
+const NEWBORN_CREDITED_SHARE: f64 = 0.8;
 
 /// A transfer by the numbers of its wallets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -39,14 +48,36 @@ impl Workload {
         seed: u64,
         read_share: f64,
     ) -> Self {
-        Self { population, ids, chooser, seed, read_share }
+        Self { population, ids, chooser, seed, read_share, first_wallet: 1, newborns: None }
+    }
+
+    /// The same among the wallets from this number on.
+    pub(crate) fn among_wallets_from(self, first_wallet: u32) -> Self {
+        Self { first_wallet, ..self }
+    }
+
+    /// The same, with these taking part, whether they are open yet or not.
+    pub(crate) fn with_newborns(self, newborns: Newborns) -> Self {
+        Self { newborns: Some(newborns), ..self }
     }
 
     /// The transfer with this number.
     pub(crate) fn plan(&self, number: u64) -> PlannedTransfer {
         let mut random = SmallRng::seed_from_u64(mix(self.seed) ^ number);
         let (debit, credit) = self.chooser.pair(&mut random);
-        PlannedTransfer { debit, credit, amount: random.random_range(1..=TRANSFER_AMOUNT_MAX) }
+        let (debit, credit) = (debit + self.first_wallet - 1, credit + self.first_wallet - 1);
+        let amount = random.random_range(1..=TRANSFER_AMOUNT_MAX);
+        match self.newborns.filter(|_| random.random_bool(NEWBORN_SHARE)) {
+            None => PlannedTransfer { debit, credit, amount },
+            Some(newborns) => {
+                let newborn = newborns.one(&mut random);
+                if random.random_bool(NEWBORN_CREDITED_SHARE) {
+                    PlannedTransfer { debit, credit: newborn, amount }
+                } else {
+                    PlannedTransfer { debit: newborn, credit, amount }
+                }
+            }
+        }
     }
 
     /// The wallet that the request with this number reads; `None` if it makes transfers.

@@ -94,10 +94,26 @@ impl From<sled::Error> for OpenFault {
     }
 }
 
+impl OpenFault {
+    /// Of a panic inside: want of memory says nothing about what is on disk either.
+    fn of_panic(reason: String) -> Self {
+        if reason.contains("failed to allocate") {
+            Self::System(std::io::Error::new(std::io::ErrorKind::OutOfMemory, reason))
+        } else {
+            Self::Engine(reason)
+        }
+    }
+}
+
 /// Whether the system itself refused an operation on a file that is there: of a missing file or a missing end, what
 /// the engine makes of it is what counts.
 pub(crate) fn is_refusal(error: &std::io::Error) -> bool {
-    error.raw_os_error().is_some() && error.kind() != std::io::ErrorKind::NotFound
+    match error.kind() {
+        std::io::ErrorKind::NotFound => false,
+        // As one thread of the engine tells another.
+        std::io::ErrorKind::StorageFull => true,
+        _ => error.raw_os_error().is_some(),
+    }
 }
 
 impl Engine {
@@ -117,7 +133,7 @@ impl Engine {
                 let tree = db.open_tree(TREE)?;
                 Ok(Self { db: Quiet::new(db), tree: Quiet::new(tree) })
             });
-            let opened = opened.map_err(OpenFault::Engine)?;
+            let opened = opened.map_err(OpenFault::of_panic)?;
             match opened {
                 Ok(engine) => return Ok(engine),
                 Err(sled::Error::Io(error))
@@ -186,4 +202,33 @@ pub(crate) fn quietly<T>(work: impl FnOnce() -> T) -> Result<T, String> {
         // Some of its assertions print whole pages.
         format!("it panicked: {}", message.chars().take(200).collect::<String>().replace('\n', " "))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    #[test]
+    fn what_the_system_refuses_is_no_damage() {
+        let check = |error: sled::Error, is_system: bool| {
+            let text = error.to_string();
+            assert_eq!(matches!(OpenFault::from(error), OpenFault::System(_)), is_system, "{text}");
+        };
+        let no_room = rustix::io::Errno::NOSPC.raw_os_error();
+        check(sled::Error::Io(io::Error::from_raw_os_error(no_room)), true);
+        check(
+            sled::Error::Io(io::Error::new(io::ErrorKind::StorageFull, "no room, said by another thread")),
+            true,
+        );
+        check(sled::Error::Io(io::Error::other("cannot parse the configuration")), false);
+        check(sled::Error::Io(io::ErrorKind::UnexpectedEof.into()), false);
+        check(sled::Error::Corruption { at: None, bt: () }, false);
+        for (panic, is_system) in
+            [("failed to allocate Arc", true), ("assertion failed: left == right", false)]
+        {
+            let fault = quietly(|| panic!("{panic}")).map_err(OpenFault::of_panic);
+            assert_eq!(matches!(fault, Err::<(), _>(OpenFault::System(_))), is_system, "{panic}");
+        }
+    }
 }

@@ -1,0 +1,126 @@
+//! A server that gets no more memory ends at once and says so; what it acknowledged is there when it is started with
+//! enough.
+
+use crate::books::{BANK, exists, open_books, transfer, wallet};
+use crate::server::{Ended, PATIENCE, Server, bursar, run};
+use ledger::{Outcome, Transfer};
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// Enough to start and to serve a little, too little for a flood; and what is too little to start, or only just enough. In
+/// KiB of address space, which is what every system lets a test limit.
+const ENOUGH_FOR_LITTLE_KIB: u32 = 400_000;
+const TOO_LITTLE_KIB: [u32; 5] = [60_000, 90_000, 110_000, 130_000, 150_000];
+
+/// A flood that rises: so many requests under way at once, each of a task twice as large as the one before it, until they
+/// are as large as may be.
+const REQUESTS_AT_ONCE: u128 = 48;
+const BATCH_FIRST: usize = 10;
+const BATCH_MAX: usize = 8_000;
+const METADATA_BYTES: usize = 256;
+
+/// The server with so much address space.
+fn limited(kib: u32) -> Command {
+    let server = bursar();
+    let mut limited = Command::new("sh");
+    limited.arg("-c").arg(format!("ulimit -v {kib} && exec \"$@\"")).arg("sh").arg(server.get_program());
+    for (name, value) in server.get_envs() {
+        match value {
+            Some(value) => limited.env(name, value),
+            None => limited.env_remove(name),
+        };
+    }
+    limited.stdin(std::process::Stdio::null());
+    limited
+}
+
+/// The address space that a server takes for itself grows with its threads.
+fn start_limited(data: &Path, kib: u32) -> Result<Server, Ended> {
+    Server::launch(limited(kib), data, vec!["--shards".to_owned(), "2".to_owned()])
+}
+
+fn payment(id: u128) -> Transfer {
+    Transfer { metadata: vec![7; METADATA_BYTES].into(), ..transfer(id, BANK, 2, 1) }
+}
+
+fn assert_ended_loudly(ended: &Ended) {
+    assert_ne!(ended.code, Some(0), "{ended:?}");
+    // In turn: Rust's, the storage engine's, the system's, and ours where a thread would be needed.
+    let says_so =
+        ["memory allocation of", "failed to allocate", "Cannot allocate memory", "cannot start a thread"];
+    assert!(says_so.iter().any(|words| ended.stderr.contains(words)), "{ended:?}");
+    let misleading = ["damaged", "backup"].iter().any(|word| ended.stderr.contains(word));
+    assert!(!misleading, "want of memory is no damage: {ended:?}");
+}
+
+#[tokio::test]
+async fn a_server_without_memory_ends_loudly_and_nothing_acknowledged_is_lost() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let data = directory.path().join("data");
+    let mut server = start_limited(&data, ENOUGH_FOR_LITTLE_KIB)
+        .unwrap_or_else(|ended| panic!("the server did not start: {ended:?}"));
+    open_books(&server.client().await, &[wallet(2)]).await;
+    let acknowledged: Arc<Mutex<Vec<(Transfer, Outcome)>>> = Arc::default();
+    let mut connections = Vec::new();
+    for _ in 0..REQUESTS_AT_ONCE {
+        connections.push(server.connection().await);
+    }
+    let mut tasks = JoinSet::new();
+    for (number, connection) in (0..).zip(connections) {
+        let acknowledged = Arc::clone(&acknowledged);
+        tasks.spawn(async move {
+            let mut ids = (number + 1) << 64..;
+            let mut size = BATCH_FIRST;
+            // It goes on until the server is gone; what is turned away meanwhile is sent no more.
+            while !connection.is_closed() {
+                let transfers: Vec<_> = ids.by_ref().take(size).map(payment).collect();
+                size = (2 * size).min(BATCH_MAX);
+                if let Ok(outcomes) = connection.create_transfers(&transfers).await {
+                    let done = transfers
+                        .into_iter()
+                        .zip(outcomes)
+                        .filter(|(_, outcome)| outcome.status.is_success());
+                    acknowledged.lock().expect("no task panics").extend(done);
+                }
+            }
+        });
+    }
+    while let Some(ended) = timeout(PATIENCE, tasks.join_next()).await.expect("memory is used up some time") {
+        ended.expect("no task panics");
+    }
+    assert_ended_loudly(&server.wait());
+
+    let mut refused = 0;
+    for kib in TOO_LITTLE_KIB {
+        // Where exactly it fails is by chance; the last of them may even be enough.
+        if let Err(ended) = start_limited(&data, kib) {
+            assert_ended_loudly(&ended);
+            refused += 1;
+        }
+    }
+    assert!(refused > 0, "no server starts with so little");
+
+    let mut server = Server::on(&data, &[]);
+    let acknowledged = std::mem::take(&mut *acknowledged.lock().expect("no task panics"));
+    assert!(!acknowledged.is_empty(), "the flood rises, so much was acknowledged at first");
+    let client = server.client().await;
+    for part in acknowledged.chunks(4_000) {
+        let ids: Vec<_> = part.iter().map(|(transfer, _)| transfer.id).collect();
+        let again: Vec<_> = part.iter().map(|(transfer, _)| transfer.clone()).collect();
+        let found = client.lookup_transfers(&ids).await.unwrap();
+        let retried = client.create_transfers(&again).await.unwrap();
+        for (((transfer, outcome), found), retried) in part.iter().zip(found).zip(retried) {
+            let found = found.unwrap_or_else(|| panic!("{} was acknowledged and is lost", transfer.id));
+            assert_eq!((&found.transfer, &found.outcome), (transfer, outcome));
+            assert_eq!(retried, exists(outcome));
+        }
+    }
+    let trial = client.trial_balance().await.unwrap();
+    assert!(trial.assets.iter().all(|line| line.totals.is_balanced()));
+    server.stop();
+    let verified = run(bursar().arg("verify").arg(&data));
+    assert_eq!(verified.code, Some(0), "{verified:?}");
+}
