@@ -15,6 +15,7 @@
 //! `server`, `raw_connection`, `books` and `metrics_page` are what the tests are written with.
 
 mod architecture;
+mod backpressure;
 mod bad_input;
 mod books;
 mod command_line;
