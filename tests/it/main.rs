@@ -33,6 +33,7 @@ mod restart;
 mod running_ledger;
 mod served_ledger;
 mod server;
+mod stopping;
 mod supervision;
 mod transfers;
 mod wallets;

@@ -6,7 +6,7 @@ use actors::FaultHook;
 use bursar::config::Config;
 use bursar::serve::{Listeners, run_with_faults};
 use bursar::telemetry::Telemetry;
-use client::{Client, ClientOptions};
+use client::{Client, ClientOptions, Connection};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -60,6 +60,12 @@ impl ServedLedger {
             ..ClientOptions::default()
         };
         Client::connect(self.address.clone(), options).await.expect("the server listens")
+    }
+
+    /// A connection that neither retries nor splits.
+    pub(crate) async fn connection(&self) -> Connection {
+        let options = ClientOptions::default();
+        Connection::open(self.address.clone(), &options).await.expect("the server listens")
     }
 
     /// Asks it to stop, and waits until it has.
