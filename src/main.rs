@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("bursar: {error:#}");
+            eprintln!("bursar: {}", commands::explain(&error));
             ExitCode::FAILURE
         }
     }
@@ -42,7 +42,7 @@ fn serve(flags: &ServerFlags) -> anyhow::Result<ExitCode> {
         run(config, listeners, telemetry, print_line, stop).await
     });
     if let Err(error) = served {
-        eprintln!("bursar: {error:#}");
+        eprintln!("bursar: {}", commands::explain(&error));
         // Threads may hang on a broken disk; the process must not.
         std::process::exit(1);
     }

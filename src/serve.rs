@@ -151,7 +151,7 @@ pub async fn run_with_faults(
         );
     }
     let rest = config.drain_timeout.saturating_sub(stop_begun.elapsed());
-    engine.stop(rest).await.context("the last entries could not be written")?;
+    engine.stop(rest).await.context("the stop is not a clean one")?;
     announce("stopped");
     Ok(())
 }

@@ -118,8 +118,9 @@ impl DataDirectory {
         self.path.join("VERSION")
     }
 
-    /// Writes `VERSION`: from now on everything that belongs here must be here.
+    /// Makes the way to the directory durable and writes `VERSION`: from now on everything that belongs here must be here.
     pub(crate) fn complete(&self) -> Result<(), PersistenceError> {
+        sync_way_to(&self.path)?;
         write_durably(&self.version(), format!("{VERSION_PREFIX}{DATA_FORMAT}\n").as_bytes())
     }
 
@@ -172,11 +173,27 @@ fn create_if_missing(path: &Path) -> Result<(), PersistenceError> {
         .recursive(true)
         .mode(0o700)
         .create(path)
-        .map_err(|source| PersistenceError::io("create", path, source))?;
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => sync_directory(parent),
-        _ => sync_directory(Path::new(".")),
+        .map_err(|source| PersistenceError::io("create", path, source))
+}
+
+/// Makes durable that the directory, and those on the way to it, have their names: some of them may have been made with
+/// it, by this process or by one that was cut off.
+fn sync_way_to(path: &Path) -> Result<(), PersistenceError> {
+    for (distance, above) in path.ancestors().skip(1).enumerate() {
+        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+        match sync_directory(above) {
+            // What this user may not open, or what cannot be synced at all, was not made by this user a moment ago.
+            Err(PersistenceError::NotWritable { .. }) if distance > 0 => break,
+            Err(PersistenceError::Io { source, .. })
+                if distance > 0
+                    && matches!(source.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) =>
+            {
+                break;
+            }
+            synced => synced?,
+        }
     }
+    Ok(())
 }
 
 fn take_lock(path: &Path) -> Result<File, PersistenceError> {

@@ -8,6 +8,7 @@
 use std::{
     cell::Cell,
     fs,
+    ops::{Deref, DerefMut},
     panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
     sync::{
@@ -30,13 +31,78 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 /// An open database and the journal's tree in it.
 #[derive(Debug, Clone)]
 pub(crate) struct Engine {
-    pub(crate) db: sled::Db,
-    pub(crate) tree: sled::Tree,
+    pub(crate) db: Quiet<sled::Db>,
+    pub(crate) tree: Quiet<sled::Tree>,
+}
+
+/// A handle of sled's. Whoever lets go of the last one has sled flush and sync its log, and panic if that fails
+/// (`pagecache/logger.rs`, `Log::drop`): a panic on the way out of an error would take the error's place.
+#[derive(Debug, Clone)]
+pub(crate) struct Quiet<T>(Option<T>);
+
+impl<T> Quiet<T> {
+    pub(crate) fn new(handle: T) -> Self {
+        Self(Some(handle))
+    }
+
+    /// Lets go of it, and says what went wrong.
+    pub(crate) fn close(mut self) -> Result<(), String> {
+        let handle = self.0.take();
+        quietly(|| drop(handle))
+    }
+}
+
+impl<T> Deref for Quiet<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.0.as_ref().expect("it is there until it is let go of")
+    }
+}
+
+impl<T> DerefMut for Quiet<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.0.as_mut().expect("it is there until it is let go of")
+    }
+}
+
+impl<T> Drop for Quiet<T> {
+    fn drop(&mut self) {
+        let handle = self.0.take();
+        if let Err(reason) = quietly(|| drop(handle)) {
+            // Whoever needs what is written to be durable closes, and is told.
+            tracing::warn!(%reason, "the storage engine failed while it was let go of");
+        }
+    }
+}
+
+/// Why the engine could not be opened.
+#[derive(Debug)]
+pub(crate) enum OpenFault {
+    /// The system refused a file operation, which says nothing about what the files hold.
+    System(std::io::Error),
+    /// The engine's words.
+    Engine(String),
+}
+
+impl From<sled::Error> for OpenFault {
+    fn from(error: sled::Error) -> Self {
+        match error {
+            sled::Error::Io(error) if is_refusal(&error) => Self::System(error),
+            error => Self::Engine(error.to_string()),
+        }
+    }
+}
+
+/// Whether the system itself refused an operation on a file that is there: of a missing file or a missing end, what
+/// the engine makes of it is what counts.
+pub(crate) fn is_refusal(error: &std::io::Error) -> bool {
+    error.raw_os_error().is_some() && error.kind() != std::io::ErrorKind::NotFound
 }
 
 impl Engine {
     /// Opens or creates the database in `path`. A panic inside is an error and prints nothing.
-    pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Self, String> {
+    pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Self, OpenFault> {
         let give_up = Instant::now() + LOCK_PATIENCE;
         loop {
             let opened = quietly(|| {
@@ -49,8 +115,9 @@ impl Engine {
                     .flush_every_ms(None)
                     .open()?;
                 let tree = db.open_tree(TREE)?;
-                Ok(Self { db, tree })
-            })?;
+                Ok(Self { db: Quiet::new(db), tree: Quiet::new(tree) })
+            });
+            let opened = opened.map_err(OpenFault::Engine)?;
             match opened {
                 Ok(engine) => return Ok(engine),
                 Err(sled::Error::Io(error))
@@ -58,9 +125,16 @@ impl Engine {
                 {
                     thread::sleep(Duration::from_millis(2));
                 }
-                Err(error) => return Err(error.to_string()),
+                Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Lets go of it, and says what went wrong.
+    pub(crate) fn close(self) -> Result<(), String> {
+        let Self { db, tree } = self;
+        let closed = [tree.close(), db.close()];
+        closed.into_iter().collect()
     }
 }
 

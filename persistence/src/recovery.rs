@@ -21,7 +21,7 @@ use crate::{
     clean_marker::CleanMarker,
     data_directory::{Completeness, DataDirectory},
     durable_write::sync_directory,
-    engine::{self, Engine},
+    engine::{self, Engine, OpenFault},
     error::{Damage, PersistenceError},
     free_space::free_bytes,
     head_file::{Head, HeadFile, ReadHead},
@@ -351,19 +351,27 @@ fn open_to_read(at: &Path, journal: &Path, options: &OpenOptions) -> Result<Sled
 
 /// Opens the engine in `at`; an error names `journal`, of which that may be a copy.
 fn open_engine(at: &Path, journal: &Path, options: &OpenOptions) -> Result<Engine, PersistenceError> {
-    Engine::open(at, options.cache_capacity_bytes)
-        .map_err(|reason| PersistenceError::damaged(journal, Damage::Engine(reason)))
+    Engine::open(at, options.cache_capacity_bytes).map_err(|fault| match fault {
+        OpenFault::System(source) => cannot_open(at, source),
+        OpenFault::Engine(reason) => PersistenceError::damaged(journal, Damage::Engine(reason)),
+    })
+}
+
+fn cannot_open(at: &Path, source: std::io::Error) -> PersistenceError {
+    PersistenceError::io("open the storage engine in", at, source)
 }
 
 /// Makes the parts of a directory. Each gets its name when it is whole, `VERSION` last of all.
 fn initialise(directory: &DataDirectory, options: &OpenOptions) -> Result<(), PersistenceError> {
     let unfinished = directory.journal_unfinished();
     fs::create_dir(&unfinished).map_err(|source| PersistenceError::io("create", &unfinished, source))?;
-    let engine = Engine::open(&unfinished, options.cache_capacity_bytes)
-        .map_err(|reason| PersistenceError::engine(&unfinished, reason))?;
+    let engine = Engine::open(&unfinished, options.cache_capacity_bytes).map_err(|fault| match fault {
+        OpenFault::System(source) => cannot_open(&unfinished, source),
+        OpenFault::Engine(reason) => PersistenceError::engine(&unfinished, reason),
+    })?;
     let flushed = engine::quietly(|| engine.db.flush().map_err(|error| error.to_string()));
-    flushed.and_then(|flushed| flushed).map_err(|reason| PersistenceError::engine(&unfinished, reason))?;
-    drop(engine);
+    let closed = flushed.and_then(|flushed| flushed).and_then(|_bytes| engine.close());
+    closed.map_err(|reason| PersistenceError::engine(&unfinished, reason))?;
     for_each_file(&unfinished, &mut |file| {
         File::open(file)
             .and_then(|opened| opened.sync_all())

@@ -19,7 +19,7 @@ use crate::{
     clean_marker::CleanMarker,
     data_directory::DataDirectory,
     durable_write::sync_directory,
-    engine::{Engine, quietly},
+    engine::{Engine, Quiet, is_refusal, quietly},
     error::PersistenceError,
     journal::ChainPoint,
     record::SharedBytes,
@@ -46,7 +46,7 @@ pub(crate) struct SledStore {
 #[derive(Debug)]
 pub(crate) struct SledValues {
     /// Taken away by `close`.
-    tree: RwLock<Option<sled::Tree>>,
+    tree: RwLock<Option<Quiet<sled::Tree>>>,
     path: PathBuf,
 }
 
@@ -98,8 +98,8 @@ impl SledStore {
 
     fn close_engine(&mut self) -> Result<(), PersistenceError> {
         *self.values.tree.write() = None;
-        let engine = self.engine.take();
-        quietly(move || drop(engine)).map_err(|reason| PersistenceError::engine(&self.path, reason))?;
+        let closed = self.engine.take().map_or(Ok(()), Engine::close);
+        closed.map_err(|reason| PersistenceError::engine(&self.path, reason))?;
         let give_up = Instant::now() + CLOSE_PATIENCE;
         // sled holds this lock until its last user is gone and nothing can be written any more.
         loop {
@@ -166,16 +166,21 @@ impl SledValues {
         Self { tree: RwLock::new(Some(engine.tree.clone())), path: path.to_path_buf() }
     }
 
-    fn tree(&self) -> Result<sled::Tree, PersistenceError> {
+    fn tree(&self) -> Result<Quiet<sled::Tree>, PersistenceError> {
         self.tree.read().clone().ok_or(PersistenceError::Closed)
     }
 }
 
 /// Runs a read of the engine, which may fail or panic when the disk does.
 fn read<T>(path: &Path, read: impl FnOnce() -> sled::Result<T>) -> Result<T, PersistenceError> {
-    quietly(read)
-        .and_then(|read| read.map_err(|error| error.to_string()))
-        .map_err(|reason| PersistenceError::engine(path, reason))
+    match quietly(read) {
+        Ok(Ok(read)) => Ok(read),
+        Ok(Err(sled::Error::Io(source))) if is_refusal(&source) => {
+            Err(PersistenceError::io("read", path, source))
+        }
+        Ok(Err(error)) => Err(PersistenceError::engine(path, error.to_string())),
+        Err(panic) => Err(PersistenceError::engine(path, panic)),
+    }
 }
 
 impl StoredValues for SledValues {
@@ -184,7 +189,7 @@ impl StoredValues for SledValues {
     }
 
     fn range(&self, first: u64, last: u64) -> Result<KeysAndValues, PersistenceError> {
-        let mut values = self.tree()?.range(first.to_be_bytes()..=last.to_be_bytes());
+        let mut values = Quiet::new(self.tree()?.range(first.to_be_bytes()..=last.to_be_bytes()));
         let path = self.path.clone();
         let mut failed = false;
         Ok(Box::new(std::iter::from_fn(move || {

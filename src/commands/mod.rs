@@ -29,6 +29,18 @@ pub fn in_runtime(command: impl Future<Output = anyhow::Result<ExitCode>>) -> an
     runtime.block_on(command)
 }
 
+/// An error and its causes in one line. A cause that is already in it is not said again.
+pub fn explain(error: &anyhow::Error) -> String {
+    let mut line = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !line.contains(&cause) {
+            line = format!("{line}: {cause}");
+        }
+    }
+    line
+}
+
 async fn connect(flags: &ClientFlags) -> anyhow::Result<Client> {
     let options = ClientOptions {
         name: "bursar".to_owned(),

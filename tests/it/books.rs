@@ -61,6 +61,13 @@ pub(crate) async fn open_books(client: &Client, wallets: &[NewWallet]) {
     assert_all_created(&client.create_wallets(wallets).await.unwrap());
 }
 
+/// Sees to it that there are dollars, the bank, and wallet 2.
+pub(crate) async fn open_books_again(client: &Client) {
+    let mut outcomes = client.create_assets(&[asset(USD, "USD")]).await.unwrap();
+    outcomes.extend(client.create_wallets(&[system_wallet(BANK), wallet(2)]).await.unwrap());
+    assert!(outcomes.iter().all(|outcome| outcome.status.is_success()), "{outcomes:?}");
+}
+
 pub(crate) fn assert_all_created(outcomes: &[Outcome]) {
     for (index, outcome) in outcomes.iter().enumerate() {
         assert_eq!(outcome.status, Status::Created, "{index}: {outcome:?}");

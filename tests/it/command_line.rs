@@ -204,6 +204,18 @@ fn an_address_that_is_taken_is_an_error_that_says_which_flag_changes_it() {
 }
 
 #[test]
+fn an_error_names_each_of_its_causes_once() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("it is bound").to_string();
+    drop(taken);
+    let refused = run(bursar().args(["ping", "--addr", &address]));
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    for once in ["cannot reach a server", "could not connect", "Connection refused"] {
+        assert_eq!(refused.stderr.matches(once).count(), 1, "{once}: {}", refused.stderr);
+    }
+}
+
+#[test]
 fn output_that_nobody_reads_is_no_failure() {
     let mut child =
         bursar().arg("config").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");

@@ -15,15 +15,18 @@ use protocol::RequestRef;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Weak};
 
+/// Whether a hook is still held by somebody.
+type Life = Weak<dyn Fn(&'static str, WalletId) + Send + Sync>;
+
 /// A hook that lives as long as the core of the ledger that it is given to: all actors, mailboxes, requests and readers
 /// hold the core.
-fn sentinel(fault: Option<FaultHook>) -> (FaultHook, Weak<dyn Fn(&'static str, WalletId) + Send + Sync>) {
+fn sentinel(fault: Option<FaultHook>) -> (FaultHook, Life) {
     let hook = hooks(fault.into_iter().collect());
     let life = Arc::downgrade(&hook);
     (hook, life)
 }
 
-fn assert_gone(life: &Weak<dyn Fn(&'static str, WalletId) + Send + Sync>, context: &str) {
+fn assert_gone(life: &Life, context: &str) {
     wait_until(&format!("{context}: the core is dropped"), || match life.strong_count() {
         0 => Ok(()),
         held => Err(format!("{held} hold it")),
@@ -83,7 +86,7 @@ fn an_engine_leaves_nothing_behind_however_often_it_is_started_and_stopped() {
                         .collect();
                     let fatal = ledger.abandon();
                     for answer in answers {
-                        answer_of(answer);
+                        answer_of(&answer);
                     }
                     no_fatal(&fatal);
                 }

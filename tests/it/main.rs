@@ -6,31 +6,42 @@
 //! | `model` | that a naive model, and conservation under concurrency, agree with the server |
 //! | `bad_input` | that a hostile or broken client harms nobody but itself |
 //! | `restart`, `disk_full` | that what was acknowledged stays, whatever happens to the process or the disk |
+//! | `power_loss` | that it stays through a power cut at any moment |
+//! | `io_faults`, `clock` | that it stays when the disk fails, and when the wall clock is set |
 //! | `http`, `command_line` | what operators and people see |
-//! | `supervision` | that a wallet which panics is rebuilt, and others go on |
-//! | `engine` | permits and deadlines, exactly |
+//! | `supervision` | that a wallet which panics is rebuilt, and others go on; and what ends the process |
+//! | `stopping`, `leaks` | how a server stops, and that nothing of it is left behind |
+//! | `backpressure` | that a client which reads nothing is not read from |
+//! | `engine` | permits, deadlines and stops, exactly |
 //! | `architecture` | who may depend on whom |
 //! | `documents` | that the documents say what the code does |
 //!
-//! `server`, `raw_connection`, `books` and `metrics_page` are what the tests are written with.
+//! The tests are written with `server` (the binary), `served_ledger` (the server in this process), `running_ledger` (the
+//! engine alone), `raw_connection`, `books`, `metrics_page`, `fault`, `process_usage`, `recorder` and
+//! `separate_process`.
 
 mod architecture;
 mod backpressure;
 mod bad_input;
 mod books;
+mod clock;
 mod command_line;
 mod disk_full;
 mod documents;
 mod engine;
 mod fault;
 mod http;
+mod io_faults;
 mod leaks;
 mod metrics_page;
 mod model;
+mod power_loss;
 mod process_usage;
 mod raw_connection;
+mod recorder;
 mod restart;
 mod running_ledger;
+mod separate_process;
 mod served_ledger;
 mod server;
 mod stopping;

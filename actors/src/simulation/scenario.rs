@@ -3,7 +3,7 @@
 use super::clients::Clients;
 use super::history::History;
 use super::oracle::{self, Call, Troubles};
-use super::world::World;
+use super::world::{PANICKED, World};
 use crate::admission::Rejection;
 use crate::request::Answer;
 use crate::simulation::clients::Asked;
@@ -31,6 +31,7 @@ pub(super) struct Figures {
     survived_unacknowledged: u64,
     panics: u64,
     quarantined: u64,
+    fatal_panics: u64,
     rejections: u64,
     unknown: u64,
 }
@@ -50,6 +51,7 @@ impl Figures {
             survived_unacknowledged,
             panics,
             quarantined,
+            fatal_panics,
             rejections,
             unknown,
         } = other;
@@ -65,6 +67,7 @@ impl Figures {
         self.survived_unacknowledged += survived_unacknowledged;
         self.panics += panics;
         self.quarantined += quarantined;
+        self.fatal_panics += fatal_panics;
         self.rejections += rejections;
         self.unknown += unknown;
     }
@@ -144,7 +147,8 @@ impl Story {
             self.disk.fail_at(self.disk.operations() + operation, failure);
         }
         self.note(&format!("a life that ends {ends:?}"));
-        let panics_one_in = if self.rng.random_ratio(1, 2) { self.rng.random_range(5..200) } else { 0 };
+        let panics_one_in =
+            if !is_last && self.rng.random_ratio(1, 2) { self.rng.random_range(5..200) } else { 0 };
         let arrives_in_order = self.rng.random_ratio(1, 2);
         let calls_max = self.rng.random_range(5..=60);
         let under_way_max = self.rng.random_range(1..=10);
@@ -181,7 +185,8 @@ impl Story {
                 self.check(&world, &call, answer, synced_seq, panics_one_in > 0);
             }
             if let Some(reason) = world.fatal() {
-                assert!(matches!(ends, End::Disk(..)), "the process ends for no reason: {reason}");
+                let is_expected = matches!(ends, End::Disk(..)) || reason == PANICKED;
+                assert!(is_expected, "the process ends for no reason: {reason}");
                 break;
             }
         }
@@ -242,7 +247,11 @@ impl Story {
     }
 
     fn crash(&mut self, world: World) {
-        self.figures.disk_failures += u64::from(world.fatal().is_some());
+        match world.fatal() {
+            Some(reason) if reason == PANICKED => self.figures.fatal_panics += 1,
+            Some(_) => self.figures.disk_failures += 1,
+            None => {}
+        }
         self.wall_clock_ns = world.now_ns();
         let next = self.crashed();
         world.end();

@@ -26,6 +26,9 @@ use std::sync::{Arc, Weak};
 /// How much may be under way: little, so that requests are turned away as well.
 const OPERATIONS_MAX: u64 = 24;
 
+/// Why the process ends after a panic that nobody is restarted from.
+pub(super) const PANICKED: &str = "an injected panic of a router, a shard, a reader or a restart";
+
 /// What may happen next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
@@ -223,8 +226,18 @@ impl World {
         steps
     }
 
-    /// Does a step; `choose` says which of several messages arrives first.
+    /// Does a step; `choose` says which of several messages arrives first. A panic that was injected where nobody is
+    /// restarted ends the process, as the actors of routers and shards have it.
     pub(super) fn run(&mut self, step: Step, choose: &mut dyn FnMut(usize) -> usize) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.run_unguarded(step, choose))) {
+            if !panic.is::<Injected>() {
+                resume_unwind(panic);
+            }
+            self.core.fatal(PANICKED);
+        }
+    }
+
+    fn run_unguarded(&mut self, step: Step, choose: &mut dyn FnMut(usize) -> usize) {
         let shards = self.shards.len();
         match step {
             Step::Route(router) => {
