@@ -15,7 +15,7 @@ use foldhash::fast::FixedState;
 use ledger::{Asset, AssetId, WalletId};
 use metrics::{Counter, counter};
 use parking_lot::{Mutex, RwLock};
-use persistence::{JournalReader, Sequencer, WalletIndex};
+use persistence::{JournalReader, PersistenceError, Sequencer, WalletIndex};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::BuildHasher;
@@ -217,6 +217,14 @@ impl Core {
                 core.fatal("a reader of the journal has failed");
             }
         }));
+    }
+
+    /// The journal cannot give back what it has acknowledged; unless it was closed meanwhile, by a stop that does not
+    /// wait for those who read.
+    pub(crate) fn cannot_read(&self, error: &PersistenceError) {
+        if !(matches!(error, PersistenceError::Closed) && self.is_stopping()) {
+            self.fatal(&error.to_string());
+        }
     }
 
     /// The process cannot go on. Says why to whoever asked for it, once; and to everybody who waits or will ask, that

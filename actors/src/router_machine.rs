@@ -168,8 +168,7 @@ fn read_when_durable(
         reading.read_soon(move || match read_transfers(&core, &decided) {
             Ok(found) => then(Ok(found)),
             Err(error) => {
-                // The journal cannot give back what it has acknowledged.
-                core.fatal(&error.to_string());
+                core.cannot_read(&error);
                 then(Err(decided));
             }
         });

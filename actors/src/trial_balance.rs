@@ -160,7 +160,7 @@ impl TrialBalance {
                         trial.add(rebuilt.iter());
                         trial.answered();
                     }
-                    Err(error) => core.fatal(&error.to_string()),
+                    Err(error) => core.cannot_read(&error),
                 }
             });
         };
@@ -193,6 +193,15 @@ impl TrialBalance {
             request.finish_trial_balance(view.clone());
         }
         self.core.trial_balances.ended(&self.core);
+    }
+}
+
+impl Drop for TrialBalance {
+    fn drop(&mut self) {
+        // Lost with a reader that failed.
+        if *self.unanswered.get_mut() > 0 {
+            self.give_up();
+        }
     }
 }
 

@@ -487,7 +487,7 @@ impl WalletMachine {
                         let message = ShardMessage::Rebuilt { id, restart, wallet, as_of_seq: head };
                         reading.post(reading.shard_of(id), message);
                     }
-                    Err(error) => reading.fatal(&error.to_string()),
+                    Err(error) => reading.cannot_read(&error),
                 }
             });
         };

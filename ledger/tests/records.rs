@@ -48,6 +48,9 @@ fn bytes(length: usize) -> Box<[u8]> {
     vec![7; length].into()
 }
 
+/// Another value in one field, and what a repetition with it is answered.
+type Change<T> = (fn(&mut T), Status);
+
 /// A record with one field changed.
 fn with<T>(mut record: T, change: impl FnOnce(&mut T)) -> T {
     change(&mut record);
@@ -223,7 +226,7 @@ fn the_second_creation_of_an_asset_is_answered_field_by_field() {
 
 #[test]
 fn the_second_creation_of_a_wallet_is_answered_with_the_first_field_that_differs() {
-    let changes: [(fn(&mut NewWallet), Status); 7] = [
+    let changes: [Change<NewWallet>; 7] = [
         (|wallet| wallet.owner = Owner::Bytes(bytes(16)), Status::ExistsWithDifferentOwner),
         (|wallet| wallet.asset = AssetId(2), Status::ExistsWithDifferentAsset),
         (|wallet| wallet.code = 1, Status::ExistsWithDifferentCode),
@@ -249,7 +252,7 @@ fn the_second_creation_of_a_wallet_is_answered_with_the_first_field_that_differs
 
 #[test]
 fn a_second_transfer_of_an_id_is_answered_with_the_first_field_that_differs() {
-    let changes: [(fn(&mut Transfer), Status); 8] = [
+    let changes: [Change<Transfer>; 8] = [
         (|transfer| transfer.debit_wallet = WalletId(3), Status::ExistsWithDifferentDebitWallet),
         (|transfer| transfer.credit_wallet = WalletId(3), Status::ExistsWithDifferentCreditWallet),
         (|transfer| transfer.asset = AssetId(2), Status::ExistsWithDifferentAsset),

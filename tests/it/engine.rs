@@ -71,7 +71,7 @@ fn a_stop_that_does_not_wait_answers_everybody_and_keeps_what_it_said() {
         let fatal = ledger.abandon();
         let mut done = 0;
         for answer in answers {
-            if let Answer::Outcomes { outcomes, .. } = answer_of(answer) {
+            if let Answer::Outcomes { outcomes, .. } = answer_of(&answer) {
                 done += outcomes.iter().filter(|outcome| outcome.status == Status::Created).count();
             }
         }
@@ -119,7 +119,7 @@ fn what_is_decided_after_the_journal_is_closed_is_not_acknowledged_and_everybody
     });
     let mut done = 0;
     for answer in answers {
-        if let Answer::Outcomes { outcomes, .. } = answer_of(answer) {
+        if let Answer::Outcomes { outcomes, .. } = answer_of(&answer) {
             done += outcomes.iter().filter(|outcome| outcome.status == Status::Created).count();
         }
     }

@@ -80,8 +80,8 @@ impl Fault {
     }
 }
 
-/// Holds whoever comes to a place at a wallet, until it is opened. Dropped, it is open.
-#[derive(Debug)]
+/// Holds whoever comes to a place at a wallet, until it is opened.
+#[derive(Clone, Debug)]
 pub(crate) struct Gate {
     place: &'static str,
     wallet: WalletId,
@@ -121,12 +121,6 @@ impl Gate {
                 let _opened = state.1.wait_while(held, |state| !state.open);
             }
         })
-    }
-}
-
-impl Drop for Gate {
-    fn drop(&mut self) {
-        self.open();
     }
 }
 

@@ -10,14 +10,20 @@
 //! | `restart`, `disk_full`, `memory` | that what was acknowledged stays, whatever happens to the process, the disk or the memory |
 //! | `pause` | that a process which is stopped and continued goes on |
 //! | `http`, `command_line` | what operators and people see |
-//! | `supervision` | that a wallet which panics is rebuilt, and others go on |
-//! | `engine` | permits and deadlines, exactly |
+//! | `supervision` | that a wallet which panics is rebuilt, and others go on; and what ends the process |
+//! | `stopping`, `leaks` | how a server stops, and that nothing of it is left behind |
+//! | `backpressure` | that a client which reads nothing is not read from |
+//! | `engine` | permits, deadlines and stops, exactly |
 //! | `architecture` | who may depend on whom |
 //! | `documents` | that the documents say what the code does |
 //!
 //! The other modules are what the tests are written with.
+//! The tests are written with `server` (the binary), `served_ledger` (the server in this process), `running_ledger` (the
+//! engine alone), `raw_connection`, `books`, `metrics_page`, `fault`, `process_usage`, `recorder` and
+//! `separate_process`.
 
 mod architecture;
+mod backpressure;
 mod bad_input;
 mod books;
 mod clock;
@@ -28,18 +34,22 @@ mod engine;
 mod fault;
 mod http;
 mod io_faults;
+mod leaks;
 mod memory;
 mod metrics_page;
 mod model;
 mod pause;
 mod power_loss;
+mod process_usage;
 mod raw_connection;
 mod recorder;
 mod restart;
 mod running_ledger;
 mod separate_process;
+mod served_ledger;
 mod server;
 mod small_disk;
+mod stopping;
 mod supervision;
 mod transfers;
 mod wallets;

@@ -6,7 +6,7 @@ use protocol::{
     RequestHead, RequestRef, decode_reply, encode_hello, encode_request,
 };
 use std::io;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -45,19 +45,7 @@ impl RawConnection {
 
     /// The next frame; `None` at the end of the connection, clean or not.
     pub(crate) async fn try_reply(&mut self) -> Option<(u64, Reply)> {
-        let mut header = [0; HEADER_LENGTH];
-        let read = timeout(PATIENCE, self.stream.read_exact(&mut header))
-            .await
-            .expect("the server answers or closes");
-        read.ok()?;
-        let header = FrameHeader::parse(&header, FRAME_HARD_MAX).expect("the server sends right frames");
-        let mut body = vec![0; header.body_length];
-        let read = timeout(PATIENCE, self.stream.read_exact(&mut body))
-            .await
-            .expect("the server sends whole frames");
-        read.ok()?;
-        let reply = decode_reply(header.message_type, &body).expect("the server sends right frames");
-        Some((header.request_id, reply))
+        read_reply(&mut self.stream).await
     }
 
     pub(crate) async fn reply(&mut self) -> (u64, Reply) {
@@ -93,6 +81,19 @@ impl RawConnection {
         assert!(matches!(reply, Reply::Ping(_)), "{reply:?}");
         assert_eq!(request_id, u64::MAX);
     }
+}
+
+/// The next frame from the reading side of a connection; `None` at its end, clean or not.
+pub(crate) async fn read_reply(stream: &mut (impl AsyncRead + Unpin)) -> Option<(u64, Reply)> {
+    let mut header = [0; HEADER_LENGTH];
+    let read = timeout(PATIENCE, stream.read_exact(&mut header)).await.expect("the server answers or closes");
+    read.ok()?;
+    let header = FrameHeader::parse(&header, FRAME_HARD_MAX).expect("the server sends right frames");
+    let mut body = vec![0; header.body_length];
+    let read = timeout(PATIENCE, stream.read_exact(&mut body)).await.expect("the server sends whole frames");
+    read.ok()?;
+    let reply = decode_reply(header.message_type, &body).expect("the server sends right frames");
+    Some((header.request_id, reply))
 }
 
 /// The frame of a right hello.

@@ -70,11 +70,11 @@ impl RunningLedger {
     pub(crate) fn ask_all(&self, requests: Vec<Operations>) -> Vec<Answer> {
         let submit = |(via, operations)| self.submit(via, operations);
         let answers: Vec<_> = requests.into_iter().enumerate().map(submit).collect();
-        answers.into_iter().map(answer_of).collect()
+        answers.iter().map(answer_of).collect()
     }
 
     pub(crate) fn ask(&self, operations: Operations) -> Answer {
-        answer_of(self.submit(0, operations))
+        answer_of(&self.submit(0, operations))
     }
 
     /// Sends one transfer.
@@ -118,7 +118,7 @@ impl RunningLedger {
 }
 
 /// The answer that comes.
-pub(crate) fn answer_of(answer: Receiver<Answered>) -> Answer {
+pub(crate) fn answer_of(answer: &Receiver<Answered>) -> Answer {
     answer.recv_timeout(PATIENCE).expect("every request is answered").into_answer()
 }
 

@@ -55,7 +55,7 @@ fn check(place: &'static str, reason: &str, shards: usize, after: u32) {
     let mut storm = Storm::new(u64::from(after));
     storm.fund(&ledger);
     let traffic = storm.traffic(VICTIM, Side::Both, 100);
-    storm.settle(&ledger, traffic);
+    storm.settle(&ledger, &traffic);
     fatal.arm();
     wallet_panics.arm();
     let mut under_way: Vec<(&str, Receiver<Answered>, Vec<Transfer>)> = Vec::new();

@@ -64,7 +64,7 @@ fn check(
     // How often a place is passed is up to the threads; a wallet that is in all traffic passes each sooner or later.
     for _ in 0..100 {
         let traffic = storm.traffic(VICTIM, side, 120);
-        storm.settle(&ledger, traffic);
+        storm.settle(&ledger, &traffic);
         if fault.panicked() == panics {
             break;
         }

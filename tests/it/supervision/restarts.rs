@@ -22,7 +22,7 @@ fn a_panic_while_a_rebuilt_wallet_takes_up_its_work_is_one_more_restart() {
     let mut storm = Storm::new(3);
     storm.fund(&ledger);
     let traffic = storm.traffic(VICTIM, Side::Both, 600);
-    storm.settle(&ledger, traffic);
+    storm.settle(&ledger, &traffic);
     assert_eq!(rebuilt.panicked(), 2);
     let views = storm.check_at_rest(&ledger, "rebuilt");
     ledger.stop();
@@ -52,8 +52,8 @@ fn nobody_waits_for_a_rebuilding_longer_than_a_second_whenever_they_come() {
         // It holds a reservation, so it never waits: it is attempted again, and again.
         let held = pay(1_003, PARTNER, VICTIM);
         assert!(matches!(held, Status::Contended | Status::InternalError), "{held}");
-        assert_eq!(outcomes(answer_of(parked))[0].status, Status::Unavailable, "{place}");
-        assert!(matches!(answer_of(read), Answer::Unavailable), "{place}");
+        assert_eq!(outcomes(answer_of(&parked))[0].status, Status::Unavailable, "{place}");
+        assert!(matches!(answer_of(&read), Answer::Unavailable), "{place}");
 
         for id in 1_004..1_010 {
             assert_eq!(pay(id, VICTIM, PARTNER), Status::Unavailable, "{place}: whoever comes later");
@@ -135,10 +135,10 @@ fn a_trial_balance_is_exact_while_transfers_and_restarts_go_on() {
         seen.fetch_add(1, Ordering::Relaxed);
         let mut again = Vec::new();
         for (answer, transfer) in under_way {
-            outcomes(answer_of(answer));
+            outcomes(answer_of(&answer));
             again.push(transfer);
         }
-        storm.settle(&ledger, again);
+        storm.settle(&ledger, &again);
     }
     storm.check_at_rest(&ledger, "trial balances");
     ledger.stop();

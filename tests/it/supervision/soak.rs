@@ -47,7 +47,7 @@ fn soak(seed: u64) -> BTreeMap<&'static str, u32> {
             let victim = 2 + u128::from(chance.below(4));
             let side = [Side::Debit, Side::Credit, Side::Both][chance.below(3) as usize];
             let traffic = storm.traffic(victim, side, 150);
-            storm.settle(&ledger, traffic);
+            storm.settle(&ledger, &traffic);
         }
         faults.end();
         let views = storm.check_at_rest(&ledger, &context);

@@ -156,7 +156,7 @@ impl Storm {
         let mut funding: Vec<Transfer> =
             payers().into_iter().map(|payer| self.pay(BANK, payer.0, 500)).collect();
         funding.extend(bystanders().into_iter().map(|rich| self.pay(BANK, rich.0, PLENTY)));
-        self.settle(ledger, funding);
+        self.settle(ledger, &funding);
     }
 
     /// Transfers among the payers, with `victim` on the side that is asked for, and among the bystanders.
@@ -185,17 +185,16 @@ impl Storm {
             (Side::Credit, 0) => self.pay(partner, MISSING, amount),
             (Side::Credit | Side::Both, 2) => self.pay(BANK, victim, 1_000),
             (Side::Credit, 3 | 4) => self.pay(victim, BANK, 2 * amount),
-            (Side::Credit, _) => self.pay(partner, victim, amount),
             (Side::Both, 3) => self.pay(BANK, partner.max(FIRST_PAYER), 3 * amount),
             (Side::Both, choice) if choice % 2 == 0 => self.pay(victim, partner, amount),
-            (Side::Both, _) => self.pay(partner, victim, amount),
+            (Side::Credit | Side::Both, _) => self.pay(partner, victim, amount),
         }
     }
 
     /// Sends the transfers in batches, some twice and with reads and trial balances in between, all at once; then those
     /// that were refused for now again, one by one, until each has its outcome.
-    pub(crate) fn settle(&mut self, ledger: &RunningLedger, unsettled: Vec<Transfer>) {
-        let mut unsettled = self.first_round(ledger, unsettled);
+    pub(crate) fn settle(&mut self, ledger: &RunningLedger, all: &[Transfer]) {
+        let mut unsettled = self.first_round(ledger, all);
         for _ in 0..1_000 {
             if unsettled.is_empty() {
                 return;
@@ -213,7 +212,7 @@ impl Storm {
         panic!("{} transfers are never settled", unsettled.len());
     }
 
-    fn first_round(&mut self, ledger: &RunningLedger, all: Vec<Transfer>) -> Vec<Transfer> {
+    fn first_round(&mut self, ledger: &RunningLedger, all: &[Transfer]) -> Vec<Transfer> {
         let mut asked: Vec<(Receiver<Answered>, Vec<Transfer>)> = Vec::new();
         let mut undisturbed = Vec::new();
         for (index, batch) in all.chunks(5).enumerate() {
@@ -232,7 +231,7 @@ impl Storm {
         }
         let mut unsettled: HashMap<TransferId, Transfer> = HashMap::new();
         for (answer, batch) in asked {
-            match answer_of(answer) {
+            match answer_of(&answer) {
                 Answer::Outcomes { outcomes, .. } => {
                     assert_eq!(outcomes.len(), batch.len());
                     for (transfer, outcome) in batch.iter().zip(&outcomes) {
@@ -255,7 +254,7 @@ impl Storm {
             }
         }
         for read in undisturbed {
-            let answer = answer_of(read);
+            let answer = answer_of(&read);
             assert!(matches!(answer, Answer::Wallets(_)), "others notice nothing: {answer:?}");
         }
         unsettled.into_values().collect()
