@@ -159,6 +159,11 @@ pub fn load(file: Option<&Path>, flags: impl Serialize) -> Result<Effective, Con
         // BURSAR_CONFIG names the file and is no key of it; BURSAR_ADDR is where the person's commands go.
         .merge(Env::prefixed("BURSAR_").ignore(&["config", "addr"]))
         .merge(Serialized::from(flags, Profile::Default));
+    effective(&figment)
+}
+
+/// What the layers together say, if it makes sense.
+pub fn effective(figment: &Figment) -> Result<Effective, ConfigError> {
     let config: Config = figment.extract().map_err(|error| ConfigError::Unreadable(Box::new(error)))?;
     let origin = |key: &str| figment.find_metadata(key).map_or_else(|| "default".to_owned(), origin_of);
     check(&config, &origin)?;
