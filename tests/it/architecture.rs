@@ -35,6 +35,7 @@ fn crates_depend_only_on_those_that_the_plan_of_the_house_allows() {
         ("bursar-actors", &["bursar-ledger", "bursar-persistence"]),
         ("bursar-client", &["bursar-ledger", "bursar-protocol"]),
         ("bursar-loadtest", &["bursar-client"]),
+        ("bursar-fuzz", &["bursar-ledger", "bursar-protocol", "bursar-persistence", "bursar"]),
         (
             "bursar",
             &["bursar-ledger", "bursar-protocol", "bursar-persistence", "bursar-actors", "bursar-client"],

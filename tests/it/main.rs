@@ -17,7 +17,6 @@
 //! | `architecture` | who may depend on whom |
 //! | `documents` | that the documents say what the code does |
 //!
-//! The other modules are what the tests are written with.
 //! The tests are written with `server` (the binary), `served_ledger` (the server in this process), `running_ledger` (the
 //! engine alone), `raw_connection`, `books`, `metrics_page`, `fault`, `process_usage`, `recorder` and
 //! `separate_process`.
