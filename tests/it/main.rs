@@ -6,6 +6,7 @@
 //! | `model` | that a naive model, and conservation under concurrency, agree with the server |
 //! | `bad_input` | that a hostile or broken client harms nobody but itself |
 //! | `power_loss` | that it stays through a power cut at any moment |
+//! | `corruption` | that damage on disk is repaired or refused, and never served |
 //! | `io_faults`, `clock` | that it stays when the disk fails, and when the wall clock is set |
 //! | `restart`, `disk_full`, `memory` | that what was acknowledged stays, whatever happens to the process, the disk or the memory |
 //! | `pause` | that a process which is stopped and continued goes on |
@@ -27,6 +28,7 @@ mod bad_input;
 mod books;
 mod clock;
 mod command_line;
+mod corruption;
 mod disk_full;
 mod documents;
 mod engine;
