@@ -6,6 +6,7 @@
 //! | `model` | that a naive model, and conservation under concurrency, agree with the server |
 //! | `bad_input` | that a hostile or broken client harms nobody but itself |
 //! | `power_loss` | that it stays through a power cut at any moment |
+//! | `linearizability` | that what concurrent clients are told has an order, also across crashes |
 //! | `corruption` | that damage on disk is repaired or refused, and never served |
 //! | `io_faults`, `clock` | that it stays when the disk fails, and when the wall clock is set |
 //! | `restart`, `disk_full`, `memory` | that what was acknowledged stays, whatever happens to the process, the disk or the memory |
@@ -36,6 +37,7 @@ mod fault;
 mod http;
 mod io_faults;
 mod leaks;
+mod linearizability;
 mod memory;
 mod metrics_page;
 mod model;
