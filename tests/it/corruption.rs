@@ -55,9 +55,9 @@ impl Original {
             wallets = views.into_iter().map(|view| view.expect("it exists").wallet).collect();
         }
         if name == "killed" {
-            server.kill()
+            server.kill();
         } else {
-            server.stop()
+            server.stop();
         }
         let files =
             contents(&path).into_keys().map(|file| file.strip_prefix(&path).expect("below").to_owned());
