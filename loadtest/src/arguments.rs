@@ -52,8 +52,9 @@ Examples:
   With arguments for the server, on a disk of its own:
     bursar-loadtest crash --server-bin target/release/bursar --data /mnt/disk/crash -- --shards 2
 
-The server is started as `SERVER serve --data DIR --listen 127.0.0.1:0 --http 127.0.0.1:0 [its arguments]`, and must
-say `listening on ADDRESS` on its standard output when it is ready.
+The server is started as
+    SERVER serve --data DIR --listen 127.0.0.1:0 --http 127.0.0.1:0 [its arguments]
+and must say `listening on ADDRESS` on its standard output when it is ready.
 Exit code: 0 if nothing was lost, doubled or changed, 1 otherwise. The first difference ends it.";
 
 const SOAK_EXAMPLES: &str = "\
@@ -61,12 +62,14 @@ Examples:
   A minute:
     bursar-loadtest soak --server-bin target/release/bursar --duration 60s
   An hour, with a page of plots:
-    bursar-loadtest soak --server-bin target/release/bursar --duration 1h --report soak.html --json soak.json
+    bursar-loadtest soak --server-bin target/release/bursar --duration 1h --report soak.html
 
-The server is started as by `crash`. Legs of load follow each other on one ledger; in and after them the server is held,
-killed, stopped and started. The time is rounded up to whole legs, and the checks at the end come on top.
-Exit code: 0 if nothing was lost, doubled or changed and all bounds were held, 1 otherwise. The first difference ends it.
-Ctrl-C ends it after the leg that runs; it is still checked and reported.";
+The server is started as by `crash`. Legs of load follow each other on one ledger; in and after
+them the server is held, killed, stopped and started. The time is rounded up to whole legs, and
+the checks at the end come on top.
+Exit code: 0 if nothing was lost, doubled or changed and all bounds were held, 1 otherwise.
+The first difference ends it. Ctrl-C ends it after the leg that runs; it is still checked and
+reported. A second one ends it at once.";
 
 const IDLE_EXAMPLES: &str = "\
 Example:
@@ -147,8 +150,8 @@ pub(crate) struct CrashArguments {
     /// So many rounds on one data directory, then a new one: what a start has to read grows with every round
     #[arg(long, value_name = "COUNT", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rounds_per_ledger: u32,
-    /// Where the data directories are made; the last one is kept [default: a temporary directory, kept only after a
-    /// failure]
+    /// Where the data directories are made, ledger-1 and so on; the last one is kept [default: a temporary directory,
+    /// kept only after a failure]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) data: Option<PathBuf>,
     /// Wallets to move money between; the last three tenths have no funds at first, and some of them limits, so that
@@ -192,7 +195,7 @@ pub(crate) struct SoakArguments {
     /// Transfers in a burst at full speed, about
     #[arg(long, value_name = "COUNT", default_value_t = 30_000)]
     pub(crate) burst: u64,
-    /// The data directory; it is kept [default: a temporary directory, kept only after a failure]
+    /// The data directory, which must be new; it is kept [default: a temporary directory, kept only after a failure]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) data: Option<PathBuf>,
     /// Wallets to move money between, as for `crash`; more are opened on the way

@@ -13,7 +13,7 @@ use crate::survival::load_kind::{Deck, LoadKind, LoadLimits};
 use crate::survival::pace::Pace;
 use crate::survival::round_load::Meter;
 use crate::survival::tested_ledger::TestedLedger;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use std::collections::BTreeMap;
@@ -119,6 +119,12 @@ pub(crate) async fn crash(arguments: &CrashArguments) -> Result<ExitCode> {
     Ok(if report.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// The model is of a ledger that begins with the test; and what was not made here is not removed here.
+pub(crate) fn ensure_new(directory: &Path) -> Result<()> {
+    ensure!(!directory.exists(), "{} is there already: name a new directory", directory.display());
+    Ok(())
+}
+
 /// What failed is kept to be looked at; but not an empty directory when everything is somewhere else.
 pub(crate) fn keep_unless_empty(temporary: tempfile::TempDir) {
     let kept = temporary.keep();
@@ -160,6 +166,7 @@ impl<'a> Crashes<'a> {
         while self.rounds < self.arguments.rounds {
             self.ledgers += 1;
             let directory = self.ledger_directory();
+            ensure_new(&directory)?;
             self.one_ledger(&directory).await?;
             let is_last = self.rounds == self.arguments.rounds;
             if !(is_last && self.arguments.data.is_some()) {
@@ -307,5 +314,18 @@ impl<'a> Crashes<'a> {
             parameters: CrashParameters::of(self.arguments),
             environment: Environment::read(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_is_there_already_is_left_alone() {
+        let place = tempfile::tempdir().expect("there is room for a directory");
+        ensure_new(&place.path().join("ledger-1")).expect("it is not there");
+        let error = ensure_new(place.path()).expect_err("it is there");
+        assert!(error.to_string().contains("is there already"), "{error}");
     }
 }

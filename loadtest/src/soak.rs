@@ -17,7 +17,7 @@ mod tally;
 mod watch;
 
 use crate::arguments::SoakArguments;
-use crate::crash::keep_unless_empty;
+use crate::crash::{ensure_new, keep_unless_empty};
 use crate::figures::grouped;
 use crate::interruption::Interruption;
 use crate::population::{Population, mix};
@@ -89,13 +89,22 @@ pub(crate) async fn soak(arguments: &SoakArguments) -> Result<ExitCode> {
     };
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&interrupted);
-    let interruption = Interruption::listen().context("listening for signals")?;
-    let listening = tokio::spawn(interruption.watch(move || flag.store(true, Ordering::Relaxed)));
+    let mut interruption = Interruption::listen().context("listening for signals")?;
+    ensure_new(&command.data)?;
     let mut soak = Soak::new(arguments, command.clone(), interrupted);
     let kept_watch = soak.watch.keep((arguments.duration / WINDOWS_MAX).max(WINDOW_MIN));
-    let ended = soak.all().await;
+    let interrupted_twice = async {
+        interruption.next().await;
+        eprintln!("interrupted: ending after this leg; once more ends this at once");
+        flag.store(true, Ordering::Relaxed);
+        interruption.next().await;
+    };
+    // However this ends, the server ends with it: the future that owns it is dropped.
+    let ended = tokio::select! {
+        ended = soak.all() => ended,
+        () = interrupted_twice => Err(anyhow::anyhow!("interrupted")),
+    };
     drop(kept_watch);
-    listening.abort();
     let ending = Ending {
         failure: ended.err().map(|error| format!("{error:#}")),
         interrupted: soak.interrupted.load(Ordering::Relaxed),
