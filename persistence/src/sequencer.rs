@@ -132,7 +132,7 @@ impl Sequencer {
         self.gate.durable_seq()
     }
 
-    /// Nobody is told any more that anything is durable: the ledger above has failed, or the journal is closed.
+    /// Nobody is told any more that anything is durable: the ledger above has failed.
     pub fn poison(&self) {
         self.gate.poison();
     }

@@ -193,7 +193,7 @@ impl JournalWriter {
         // It has nothing to return; if it panicked, the hook has said so.
         let _ended = self.watchdog.join();
         // What came after the last commit never becomes durable, and who waits for it is told so.
-        self.sequencer.poison();
+        self.sequencer.gate().close();
         written
     }
 }
