@@ -28,10 +28,14 @@ mod shard_machine;
 #[cfg(test)]
 mod simulation;
 mod supervision;
+#[cfg(test)]
+mod test_house;
 mod ticket;
 mod trial_balance;
 mod wallet_actor;
 mod wallet_machine;
+#[cfg(test)]
+mod wallet_machine_tests;
 
 pub use admission::Rejection;
 pub use core::{FATAL_FAULT_PLACES, FaultHook, OnFatal};

@@ -18,6 +18,7 @@ pub type Waiter = Box<dyn FnOnce(Result<(), Poisoned>) + Send>;
 pub(crate) struct DurabilityGate {
     durable_seq: AtomicU64,
     poisoned: AtomicBool,
+    closed: AtomicBool,
     waiting: Mutex<Vec<(u64, Waiter)>>,
 }
 
@@ -55,6 +56,8 @@ impl DurabilityGate {
             Err(Poisoned)
         } else if seq <= self.durable_seq() {
             Ok(())
+        } else if self.closed.load(Ordering::Acquire) {
+            Err(Poisoned)
         } else {
             waiting.push((seq, waiter));
             return;
@@ -74,9 +77,19 @@ impl DurabilityGate {
         }
     }
 
-    /// Nothing becomes durable any more: everybody who waits is told so.
+    /// The journal has failed: nothing becomes durable any more, and everybody who waits is told so.
     pub(crate) fn poison(&self) {
         self.poisoned.store(true, Ordering::Release);
+        self.tell_everybody();
+    }
+
+    /// The journal is closed, which is no failure: what is durable is durable, and nothing else becomes so.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.tell_everybody();
+    }
+
+    fn tell_everybody(&self) {
         let waiting = std::mem::take(&mut *self.waiting.lock());
         for (_, waiter) in waiting {
             waiter(Err(Poisoned));
@@ -117,6 +130,17 @@ mod tests {
         assert_eq!(six.try_recv(), Ok(Err(Poisoned)));
         assert_eq!(wait_for(&gate, 7).try_recv(), Ok(Err(Poisoned)));
         assert_eq!(wait_for(&gate, 5).try_recv(), Ok(Err(Poisoned)));
+    }
+
+    #[test]
+    fn a_closed_gate_tells_who_waits_for_more_and_is_no_failure() {
+        let gate = DurabilityGate::new(5);
+        let six = wait_for(&gate, 6);
+        gate.close();
+        assert_eq!(six.try_recv(), Ok(Err(Poisoned)));
+        assert_eq!(wait_for(&gate, 6).try_recv(), Ok(Err(Poisoned)));
+        assert_eq!(wait_for(&gate, 5).try_recv(), Ok(Ok(())));
+        assert!(!gate.is_poisoned());
     }
 
     #[test]

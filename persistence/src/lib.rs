@@ -6,9 +6,13 @@
 //! `recovered_ledger` do.
 
 mod chain;
+#[cfg(test)]
+mod chain_tests;
 mod clean_marker;
 pub mod clock;
 mod data_directory;
+#[cfg(test)]
+mod directory_tests;
 mod durability_gate;
 mod durable_write;
 mod engine;
@@ -23,11 +27,15 @@ pub mod record;
 mod record_journal;
 mod record_store;
 mod recovered_ledger;
+#[cfg(test)]
+mod recovered_ledger_tests;
 mod recovery;
 #[cfg(test)]
 mod recovery_tests;
 mod scratch_copy;
 mod sequencer;
+#[cfg(all(test, not(bursar_loom)))]
+mod sequencer_tests;
 #[cfg(any(test, feature = "simulated-disk"))]
 mod simulated_disk;
 mod sled_store;

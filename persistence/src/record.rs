@@ -54,6 +54,7 @@ pub const PREFERRED_BODY: usize = 32 * 1024 - HEADER_BYTES - HASH_BYTES;
 pub const MAX_ENTRY: usize = MAX_BODY - ENTRY_HEADER_BYTES;
 
 const _: () = assert!(HEADER_BYTES + ENTRY_HEADER_BYTES + MAX_ENTRY + HASH_BYTES == MAX_RECORD_BYTES);
+const _: () = assert!(HEADER_BYTES + PREFERRED_BODY + HASH_BYTES == 32 * 1024);
 
 /// One record that has been checked: its hash, its lengths, and that its body holds exactly its entries.
 #[derive(Clone)]

@@ -196,7 +196,7 @@ fn apply_checked(
     Ok(())
 }
 
-fn check_conservation(fold: &Fold) -> Result<(), PersistenceError> {
+pub(crate) fn check_conservation(fold: &Fold) -> Result<(), PersistenceError> {
     for (asset, totals) in fold.totals() {
         if !totals.is_balanced() {
             let fault = format!("debits and credits of asset {asset} differ: {totals:?}");

@@ -53,7 +53,7 @@ pub(crate) struct Gathered {
 }
 
 /// A buffer that once held a burst is not kept at that size.
-const BODY_CAPACITY_KEPT: usize = 16 << 20;
+pub(crate) const BODY_CAPACITY_KEPT: usize = 16 << 20;
 
 impl Gathered {
     pub(crate) fn is_empty(&self) -> bool {
@@ -79,6 +79,16 @@ impl Gathered {
             entry_ends: &self.entry_ends,
             last_timestamp: self.last_timestamp_ns,
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_capacity(capacity: usize) -> Self {
+        Self { body: Vec::with_capacity(capacity), ..Self::default() }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.body.capacity()
     }
 
     pub(crate) fn clear(&mut self) {
@@ -132,7 +142,7 @@ impl Sequencer {
         self.gate.durable_seq()
     }
 
-    /// Nobody is told any more that anything is durable: the ledger above has failed, or the journal is closed.
+    /// Nobody is told any more that anything is durable: the ledger above has failed.
     pub fn poison(&self) {
         self.gate.poison();
     }
@@ -182,6 +192,11 @@ impl Sequencer {
     pub(crate) fn stop(&self) {
         self.section.lock().stopping = true;
         self.gathered.notify_all();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn writer_sleeps(&self) -> bool {
+        self.section.lock().writer_sleeps
     }
 
     pub(crate) fn gate(&self) -> &DurabilityGate {

@@ -193,7 +193,7 @@ impl JournalWriter {
         // It has nothing to return; if it panicked, the hook has said so.
         let _ended = self.watchdog.join();
         // What came after the last commit never becomes durable, and who waits for it is told so.
-        self.sequencer.poison();
+        self.sequencer.gate().close();
         written
     }
 }
@@ -332,6 +332,53 @@ mod tests {
             let stopped = std::panic::catch_unwind(AssertUnwindSafe(|| writer.stop()));
             assert!(!matches!(stopped, Ok(Ok(()))), "a stop does not hide it");
         }
+    }
+
+    #[test]
+    fn a_caller_that_steps_takes_what_has_gathered_and_then_makes_it_durable() {
+        let sequencer = Arc::new(Sequencer::new(0, 0, Arc::new(LedgerClock::start(0))));
+        let journal = Box::new(FailingJournal { durable_seq: 0, fails_at: Some(5), panics: false });
+        let index = Arc::new(WalletIndex::default());
+        let mut commit = GroupCommit::new(Arc::clone(&sequencer), journal, Arc::clone(&index));
+        assert!(!commit.take(), "nothing has gathered");
+        commit.commit_taken().expect("there is nothing to do");
+        let waiting = [append(&sequencer), append(&sequencer)];
+        assert!(commit.take());
+        let later = append(&sequencer);
+        assert!(commit.take(), "what was taken is still to be committed");
+        assert_eq!(sequencer.durable_seq(), 0);
+        assert!(index.seqs(ledger::WalletId(1), u64::MAX).is_empty());
+        commit.commit_taken().expect("it is healthy");
+        assert_eq!((sequencer.durable_seq(), sequencer.appended_seq()), (2, 3));
+        assert_eq!(index.seqs(ledger::WalletId(1), u64::MAX), [1, 2]);
+        assert!(waiting.iter().all(|receiver| receiver.try_recv() == Ok(Ok(()))));
+        assert!(later.try_recv().is_err(), "not durable yet");
+        assert!(commit.take());
+        commit.commit_taken().expect("it is healthy");
+        assert_eq!(later.try_recv(), Ok(Ok(())));
+        assert!(!commit.take());
+
+        let lost = [append(&sequencer), append(&sequencer)];
+        assert!(commit.take());
+        assert!(commit.commit_taken().is_err(), "injected");
+        assert!(sequencer.is_poisoned());
+        assert!(lost.iter().all(|receiver| receiver.try_recv() == Ok(Err(Poisoned))));
+        assert_eq!(index.seqs(ledger::WalletId(1), u64::MAX), [1, 2, 3]);
+    }
+
+    #[test]
+    fn what_the_watchdog_has_given_up_is_durable_for_nobody() {
+        let sequencer = Arc::new(Sequencer::new(0, 0, Arc::new(LedgerClock::start(0))));
+        let journal = Box::new(FailingJournal { durable_seq: 0, fails_at: None, panics: false });
+        let index = Arc::new(WalletIndex::default());
+        let mut commit = GroupCommit::new(Arc::clone(&sequencer), journal, Arc::clone(&index));
+        let waiting = append(&sequencer);
+        assert!(commit.take());
+        sequencer.poison();
+        commit.commit_taken().expect("the journal itself is healthy");
+        assert_eq!(waiting.try_recv(), Ok(Err(Poisoned)));
+        assert_eq!(sequencer.durable_seq(), 0);
+        assert!(index.seqs(ledger::WalletId(1), u64::MAX).is_empty());
     }
 
     #[test]

@@ -1,0 +1,211 @@
+//! A core of its own for a test: mailboxes that the test reads, a journal in memory that is durable when the test says so,
+//! and requests whose answers it looks at. It decides nothing.
+
+use crate::admission::Admission;
+use crate::claims::{Claim, Claims};
+use crate::core::{Core, CoreParts, ReadJob, Readers, Transport};
+use crate::in_flight::InFlight;
+use crate::outbox::Post;
+use crate::request::{Answer, Answered, Operations, Request, RequestItem};
+use crate::shard_machine::ShardMessage;
+use ledger::{
+    AssetId, NewWallet, Outcome, OverdraftLimit, Owner, Transfer, TransferId, WalletFlags, WalletId,
+};
+use parking_lot::Mutex;
+use persistence::{
+    Group, GroupCommit, Journal, JournalReader, LedgerClock, PersistenceError, Record, Records, Sequencer,
+};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+
+const SHARDS: usize = 8;
+pub(crate) const NOW: u64 = 1_000;
+
+/// Mailboxes: what was posted, in order; or closed ones, which drop it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Mailboxes {
+    closed: bool,
+    posted: Arc<Mutex<Vec<(usize, ShardMessage)>>>,
+}
+
+impl Transport for Mailboxes {
+    fn post(&self, shard: usize, message: ShardMessage) {
+        if !self.closed {
+            self.posted.lock().push((shard, message));
+        }
+    }
+}
+
+impl Post for Mailboxes {
+    fn post(&mut self, shard: usize, message: ShardMessage) {
+        Transport::post(self, shard, message);
+    }
+}
+
+/// The disk is never read: who asks for something waits for ever.
+#[derive(Debug)]
+struct NoReaders;
+
+impl Readers for NoReaders {
+    fn run(&self, _: ReadJob) {}
+}
+
+/// Everything is durable at once.
+#[derive(Debug, Default)]
+struct Memory(u64);
+
+impl Journal for Memory {
+    fn append_group(&mut self, group: &Group<'_>) -> Result<(), PersistenceError> {
+        self.0 += group.entry_ends.len() as u64;
+        Ok(())
+    }
+
+    fn durable_seq(&self) -> u64 {
+        self.0
+    }
+
+    fn reader(&self) -> Arc<dyn JournalReader> {
+        Arc::new(Unread)
+    }
+
+    fn close(self: Box<Self>) -> Result<(), PersistenceError> {
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct Unread;
+
+impl JournalReader for Unread {
+    fn read_from(&self, _: u64) -> Records {
+        Box::new(std::iter::empty())
+    }
+
+    fn record_holding(&self, _: u64) -> Result<Option<Record>, PersistenceError> {
+        Ok(None)
+    }
+}
+
+/// A core whose mailboxes the test reads.
+pub(crate) struct House {
+    pub(crate) core: Arc<Core>,
+    pub(crate) mailboxes: Mailboxes,
+    pub(crate) commit: GroupCommit,
+}
+
+impl House {
+    pub(crate) fn new(closed: bool) -> Self {
+        let sequencer = Arc::new(Sequencer::new(0, 0, Arc::new(LedgerClock::start(0))));
+        let core = Core::new(CoreParts {
+            sequencer: Arc::clone(&sequencer),
+            claims: Claims::default(),
+            assets: Vec::new(),
+            admission: Arc::new(Admission::new(1, 1)),
+            journal: Arc::new(Unread),
+            index: Arc::default(),
+            readers: Box::new(NoReaders),
+            shards: SHARDS,
+            shard_seed: 0,
+            fault_hook: None,
+            on_fatal: Box::new(|reason| panic!("nothing here is fatal: {reason}")),
+        });
+        let mailboxes = Mailboxes { closed, ..Mailboxes::default() };
+        core.connect(Box::new(mailboxes.clone()));
+        let commit = GroupCommit::new(sequencer, Box::new(Memory::default()), Arc::default());
+        Self { core, mailboxes, commit }
+    }
+
+    /// A request with the router's part done.
+    pub(crate) fn request(&self, operations: Operations, deadline_ns: u64) -> Asked {
+        let (sender, answer) = channel();
+        let reply = Box::new(move |answered: Answered| {
+            // The test may have failed meanwhile.
+            let _sent = sender.send(answered);
+        });
+        let request = Request::new(Arc::clone(&self.core), operations, deadline_ns, None, reply);
+        request.finish_one();
+        Asked { request, answer }
+    }
+
+    /// A request for one transfer.
+    pub(crate) fn transfer(&self, id: u128, deadline_ns: u64) -> Asked {
+        let transfers = vec![transfer(id)];
+        self.request(Operations::CreateTransfers { transfers, with_balances: false }, deadline_ns)
+    }
+
+    /// One that has claimed its id, on its way.
+    pub(crate) fn granted(&self, asked: &Asked) -> InFlight {
+        let item = asked.item();
+        let id = item.transfer().id;
+        assert_eq!(self.core.claims.claim(id, || panic!("nobody waits")), Claim::Granted);
+        InFlight::new(item)
+    }
+
+    /// One that waits for the same id.
+    pub(crate) fn waits(&self, asked: &Asked) {
+        let item = asked.item();
+        assert_eq!(self.core.claims.claim(item.transfer().id, || item.clone()), Claim::Waits);
+    }
+
+    pub(crate) fn posted(&self) -> Vec<(usize, ShardMessage)> {
+        std::mem::take(&mut *self.mailboxes.posted.lock())
+    }
+
+    pub(crate) fn outcome(&mut self, asked: &Asked) -> Outcome {
+        if self.commit.take() {
+            self.commit.commit_taken().expect("memory does not fail");
+        }
+        asked.outcome()
+    }
+}
+
+pub(crate) struct Asked {
+    pub(crate) request: Arc<Request>,
+    answer: Receiver<Answered>,
+}
+
+impl Asked {
+    pub(crate) fn item(&self) -> RequestItem {
+        RequestItem { request: Arc::clone(&self.request), index: 0 }
+    }
+
+    pub(crate) fn is_answered(&self) -> bool {
+        // Not taken away: looked at by whether the request still has to be answered.
+        self.answer.try_recv().is_ok()
+    }
+
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self.answer.try_recv().expect("it is answered").into_answer() {
+            Answer::Outcomes { outcomes, .. } => outcomes[0],
+            other => panic!("not outcomes: {other:?}"),
+        }
+    }
+}
+
+pub(crate) fn transfer(id: u128) -> Transfer {
+    Transfer {
+        id: TransferId(id),
+        debit_wallet: WalletId(1),
+        credit_wallet: WalletId(2),
+        asset: AssetId(1),
+        amount: 5,
+        group_id: 0,
+        code: 0,
+        effective_at_ns: 0,
+        metadata: Box::default(),
+    }
+}
+
+/// A wallet in the same asset, which may only spend what it has.
+pub(crate) fn wallet_terms(id: u128) -> NewWallet {
+    NewWallet {
+        id: WalletId(id),
+        owner: Owner::Number(0),
+        asset: AssetId(1),
+        code: 0,
+        flags: WalletFlags::default(),
+        overdraft_limit: OverdraftLimit::Limited(0),
+        balance_max: 0,
+        metadata: Box::default(),
+    }
+}
