@@ -66,7 +66,7 @@ fn of_two_with_the_same_id_one_decides_and_both_are_answered_once() {
         let claims = Arc::new(Claims::<u8>::default());
         let ask = |claims: &Claims<u8>, who: u8| match claims.claim(TransferId(7), || who) {
             Claim::Granted => {
-                let mut answered = claims.decide(TransferId(7), 1);
+                let mut answered = Vec::from(claims.decide(TransferId(7), 1));
                 answered.push(who);
                 answered
             }

@@ -81,12 +81,12 @@ impl Gathered {
         }
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(bursar_loom)))]
     pub(crate) fn with_capacity(capacity: usize) -> Self {
         Self { body: Vec::with_capacity(capacity), ..Self::default() }
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(bursar_loom)))]
     pub(crate) fn capacity(&self) -> usize {
         self.body.capacity()
     }
@@ -194,7 +194,7 @@ impl Sequencer {
         self.gathered.notify_all();
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(bursar_loom)))]
     pub(crate) fn writer_sleeps(&self) -> bool {
         self.section.lock().writer_sleeps
     }
