@@ -97,6 +97,8 @@ impl SledStore {
     }
 
     fn close_engine(&mut self) -> Result<(), PersistenceError> {
+        // What the engine still has to write it writes when it is let go of, too, and then tells nobody if that fails.
+        self.flush()?;
         *self.values.tree.write() = None;
         let closed = self.engine.take().map_or(Ok(()), Engine::close);
         closed.map_err(|reason| PersistenceError::engine(&self.path, reason))?;

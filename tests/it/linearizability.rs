@@ -19,8 +19,8 @@ const HISTORIES_DEFAULT: u32 = 10;
 
 /// Few, because what the checker has to try grows with every request that overlaps others.
 const CLIENTS: u64 = 3;
-const REQUESTS_MAX: u64 = 6;
-const LIVES: u64 = 3;
+const REQUESTS_MAX: u64 = 5;
+const LIVES: u64 = 2;
 
 /// Two wallets that may only spend what they have, and the bank.
 #[derive(Clone, Debug, Default)]
