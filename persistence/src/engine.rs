@@ -12,12 +12,14 @@ use std::{
     panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
     sync::{
-        Once,
+        Arc, Once,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
 };
+
+use parking_lot::Mutex;
 
 use crate::error::PersistenceError;
 
@@ -50,6 +52,36 @@ impl<T> Quiet<T> {
         let handle = self.0.take();
         quietly(|| drop(handle))
     }
+}
+
+/// What sled's panics say when memory is refused (`arc.rs`, `pagecache/iobuf.rs`), and crossbeam's in a build with debug
+/// assertions, for an allocation that sled does not look at (`pagecache/pagetable.rs`).
+const NO_MEMORY: [&str; 2] = ["failed to allocate", "converting zero into `Owned`"];
+
+/// So many threads sled starts for a beginning, and goes on without a word if none of them can be started: then whatever
+/// it hands them waits for ever (`threadpool.rs`, `init_queue`).
+const SLED_THREADS: usize = 7;
+
+/// Whether this is why the engine failed. It says nothing about what is on disk.
+pub(crate) fn is_no_memory(reason: &str) -> bool {
+    NO_MEMORY.iter().any(|words| reason.contains(words))
+}
+
+/// Whether the system would let sled start its threads, all of them at once.
+fn try_threads() -> std::io::Result<()> {
+    let gate = Arc::new(Mutex::new(()));
+    let closed = gate.lock();
+    let mut threads = Vec::with_capacity(SLED_THREADS);
+    for _ in 0..SLED_THREADS {
+        let gate = Arc::clone(&gate);
+        // On an error the gate is opened by being dropped, and those that wait at it end.
+        threads.push(thread::Builder::new().name("try".to_owned()).spawn(move || drop(gate.lock()))?);
+    }
+    drop(closed);
+    for thread in threads {
+        thread.join().unwrap_or_else(|panic| panic::resume_unwind(panic));
+    }
+    Ok(())
 }
 
 impl<T> Deref for Quiet<T> {
@@ -97,7 +129,7 @@ impl From<sled::Error> for OpenFault {
 impl OpenFault {
     /// Of a panic inside: want of memory says nothing about what is on disk either.
     fn of_panic(reason: String) -> Self {
-        if reason.contains("failed to allocate") {
+        if is_no_memory(&reason) {
             Self::System(std::io::Error::new(std::io::ErrorKind::OutOfMemory, reason))
         } else {
             Self::Engine(reason)
@@ -119,6 +151,10 @@ pub(crate) fn is_refusal(error: &std::io::Error) -> bool {
 impl Engine {
     /// Opens or creates the database in `path`. A panic inside is an error and prints nothing.
     pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Self, OpenFault> {
+        try_threads().map_err(|source| {
+            let words = format!("the storage engine cannot start its threads: {source}");
+            OpenFault::System(std::io::Error::new(source.kind(), words))
+        })?;
         let give_up = Instant::now() + LOCK_PATIENCE;
         loop {
             let opened = quietly(|| {
@@ -224,9 +260,11 @@ mod tests {
         check(sled::Error::Io(io::Error::other("cannot parse the configuration")), false);
         check(sled::Error::Io(io::ErrorKind::UnexpectedEof.into()), false);
         check(sled::Error::Corruption { at: None, bt: () }, false);
-        for (panic, is_system) in
-            [("failed to allocate Arc", true), ("assertion failed: left == right", false)]
-        {
+        for (panic, is_system) in [
+            ("failed to allocate Arc", true),
+            ("converting zero into `Owned`", true),
+            ("assertion failed: left == right", false),
+        ] {
             let fault = quietly(|| panic!("{panic}")).map_err(OpenFault::of_panic);
             assert_eq!(matches!(fault, Err::<(), _>(OpenFault::System(_))), is_system, "{panic}");
         }

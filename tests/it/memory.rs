@@ -1,11 +1,14 @@
-//! A server that gets no more memory ends at once and says so; what it acknowledged is there when it is started with
-//! enough.
+//! A server that gets no more memory, or no threads, ends at once and says so; what it acknowledged is there when it is
+//! started with enough.
 
 use crate::books::{BANK, exists, open_books, transfer, wallet};
 use crate::server::{Ended, PATIENCE, Server, bursar, run};
+use crate::small_disk::skip;
 use ledger::{Outcome, Transfer};
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -22,19 +25,24 @@ const BATCH_FIRST: usize = 10;
 const BATCH_MAX: usize = 8_000;
 const METADATA_BYTES: usize = 256;
 
-/// The server with so much address space.
-fn limited(kib: u32) -> Command {
+/// The server by way of a command that ends with the start of the program that is named last.
+fn by_way_of(command: &str, arguments: &[String], program: &Path) -> Command {
     let server = bursar();
-    let mut limited = Command::new("sh");
-    limited.arg("-c").arg(format!("ulimit -v {kib} && exec \"$@\"")).arg("sh").arg(server.get_program());
+    let mut limited = Command::new(command);
+    limited.args(arguments).arg(program).stdin(Stdio::null());
     for (name, value) in server.get_envs() {
         match value {
             Some(value) => limited.env(name, value),
             None => limited.env_remove(name),
         };
     }
-    limited.stdin(std::process::Stdio::null());
     limited
+}
+
+/// The server with so much address space.
+fn limited(kib: u32) -> Command {
+    let script = format!("ulimit -v {kib} && exec \"$@\"");
+    by_way_of("sh", &["-c".to_owned(), script, "sh".to_owned()], Path::new(bursar().get_program()))
 }
 
 /// The address space that a server takes for itself grows with its threads.
@@ -48,9 +56,14 @@ fn payment(id: u128) -> Transfer {
 
 fn assert_ended_loudly(ended: &Ended) {
     assert_ne!(ended.code, Some(0), "{ended:?}");
-    // In turn: Rust's, the storage engine's, the system's, and ours where a thread would be needed.
-    let says_so =
-        ["memory allocation of", "failed to allocate", "Cannot allocate memory", "cannot start a thread"];
+    // In turn: Rust's, the storage engine's, and the system's, of memory and of a thread.
+    let says_so = [
+        "memory allocation of",
+        "failed to allocate",
+        "converting zero into `Owned`",
+        "Cannot allocate memory",
+        "Resource temporarily unavailable",
+    ];
     assert!(says_so.iter().any(|words| ended.stderr.contains(words)), "{ended:?}");
     let misleading = ["damaged", "backup"].iter().any(|word| ended.stderr.contains(word));
     assert!(!misleading, "want of memory is no damage: {ended:?}");
@@ -123,4 +136,51 @@ async fn a_server_without_memory_ends_loudly_and_nothing_acknowledged_is_lost() 
     server.stop();
     let verified = run(bursar().arg("verify").arg(&data));
     assert_eq!(verified.code, Some(0), "{verified:?}");
+}
+
+/// A user that has no processes, for whom a limit on them is a limit on the threads of one.
+const NOBODY_ELSE: u32 = 61_357;
+
+/// Everything below `path` belongs to [`NOBODY_ELSE`] from now on.
+fn give_away(path: &Path) -> std::io::Result<()> {
+    chown(path, Some(NOBODY_ELSE), Some(NOBODY_ELSE))?;
+    if path.is_dir() {
+        for entry in fs::read_dir(path)? {
+            give_away(&entry?.path())?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_server_without_threads_says_so_and_does_not_wait_for_them() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let data = directory.path().join("data");
+    let mut server = Server::on(&data, &[]);
+    let client = server.client().await;
+    open_books(&client, &[wallet(2)]).await;
+    let paid = client.create_transfers(&[payment(1)]).await.unwrap();
+    server.kill();
+    // The other user has to reach the program, wherever it was built.
+    let program = directory.path().join("bursar");
+    fs::copy(bursar().get_program(), &program).expect("there is room for the program");
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).expect("it is ours");
+    if let Err(reason) = give_away(&data) {
+        return skip(&format!("no file may be given to another user here: {reason}"));
+    }
+    for threads in [1, 2, 4, 8] {
+        let user = format!("--reuid={NOBODY_ELSE}");
+        let group = format!("--regid={NOBODY_ELSE}");
+        let arguments =
+            [format!("--nproc={threads}"), "setpriv".into(), "--clear-groups".into(), user, group];
+        let limited = by_way_of("prlimit", &arguments, &program);
+        let flags = vec!["--shards".to_owned(), "2".to_owned()];
+        let refused = Server::launch(limited, &data, flags).expect_err("it has too few threads");
+        assert!(refused.stderr.contains("bursar: "), "it did start to run: {refused:?}");
+        assert_ended_loudly(&refused);
+    }
+    let mut server = Server::on(&data, &[]);
+    let again = server.client().await.create_transfers(&[payment(1)]).await.unwrap();
+    assert_eq!(again[0], exists(&paid[0]));
+    server.stop();
 }

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Set to 1, a test that may not mount anything fails instead of being skipped.
+/// Set to 1, a test that may not mount anything, or act for another user, fails instead of being skipped.
 const REQUIRED: &str = "BURSAR_TEST_REQUIRE_MOUNT";
 
 /// What is mounted.
@@ -49,12 +49,7 @@ impl SmallDisk {
             }
         };
         if let Err(reason) = mounted {
-            let text = format!("no {kind:?} may be mounted here: {reason}");
-            let required = std::env::var(REQUIRED).is_ok_and(|value| value == "1");
-            assert!(!required, "{REQUIRED}=1, and {text}");
-            // Not `eprintln!`, which is only shown of tests that fail.
-            let said = writeln!(std::io::stderr(), "SKIPPED: {text} ({REQUIRED}=1 makes this an error)");
-            said.expect("standard error is open");
+            skip(&format!("no {kind:?} may be mounted here: {reason}"));
             return None;
         }
         disk.mounted = true;
@@ -111,6 +106,15 @@ impl Drop for SmallDisk {
         // An image, if there was one, is still held by the loop device that goes with the last user of it.
         let _removed = std::fs::remove_dir_all(&self.place);
     }
+}
+
+/// Says that a test is skipped, and why; or fails, where nothing may be skipped.
+pub(crate) fn skip(reason: &str) {
+    let required = std::env::var(REQUIRED).is_ok_and(|value| value == "1");
+    assert!(!required, "{REQUIRED}=1, and {reason}");
+    // Not `eprintln!`, which is only shown of tests that fail.
+    let said = writeln!(std::io::stderr(), "SKIPPED: {reason} ({REQUIRED}=1 makes this an error)");
+    said.expect("standard error is open");
 }
 
 /// If it could not be unmounted, nothing below it is removed.
