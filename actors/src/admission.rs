@@ -87,5 +87,16 @@ mod tests {
         drop((first, second));
         assert_eq!((admission.operations(), admission.bytes()), (0, 0));
         assert!(admission.admit(8190, 10).is_some(), "alone, a larger one is admitted");
+        assert!(admission.admit(1, 1001).is_some(), "also in bytes");
+    }
+
+    #[test]
+    fn alone_is_who_has_neither_operations_nor_bytes_beside_it() {
+        for (operations, bytes) in [(6, 0), (0, 600)] {
+            let admission = Arc::new(Admission::new(10, 1000));
+            let _other = admission.admit(operations, bytes).expect("fits");
+            assert!(admission.admit(11, 1001).is_none());
+            assert!(admission.admit(10 - operations, 1000 - bytes).is_some(), "to the last one");
+        }
     }
 }
