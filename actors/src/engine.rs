@@ -13,7 +13,7 @@ use crate::shard_actor::{Connect, ShardActor};
 use crate::shard_machine::ShardMessage;
 use actix::{Actor, Addr};
 use actix_rt::{Arbiter, ArbiterHandle};
-use ledger::{Fold, Wallet};
+use ledger::{Fold, Original, Wallet};
 use parking_lot::Mutex;
 use persistence::{
     GroupCommit, JournalWriter, LedgerClock, OpenOptions, PersistenceError, RecoveryReport, Sequencer,
@@ -257,9 +257,9 @@ impl Engine {
 /// Takes up what the journal says of holds and of what was moved back.
 pub(crate) fn recover_originals(fold: &Fold, originals: &Originals) {
     for (&id, &(terms, state)) in &fold.holds {
-        originals.recover_hold(id, terms, state, fold.last_seq);
+        originals.note(id, Original::Hold { terms, state }, fold.last_seq);
     }
-    for (&id, &reversed) in &fold.reversed {
-        originals.recover_reversed(id, reversed, fold.last_seq);
+    for (&id, original) in &fold.reversed {
+        originals.note(id, original.clone(), fold.last_seq);
     }
 }

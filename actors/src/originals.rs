@@ -7,7 +7,7 @@ use crate::in_flight::InFlight;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use ledger::original::Original;
-use ledger::{Facts, HoldState, HoldTerms, OrderKind, TransferId};
+use ledger::{Facts, HoldState, OrderKind, TransferId};
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, VecDeque};
 use std::hash::BuildHasher;
@@ -19,8 +19,6 @@ const STRIPE_BITS: u32 = 8;
 struct Slot {
     /// `None` until somebody has read what it is.
     original: Option<Original>,
-    /// How much of it was moved back, while it has not been read.
-    reversed: u128,
     /// The newest entry that is in it.
     seq: u64,
     /// Somebody decides on it.
@@ -29,15 +27,14 @@ struct Slot {
 }
 
 impl Slot {
-    fn new(original: Option<Original>, reversed: u128, seq: u64) -> Self {
-        Self { original, reversed, seq, is_taken: false, waiting: VecDeque::new() }
+    fn new(original: Option<Original>, seq: u64) -> Self {
+        Self { original, seq, is_taken: false, waiting: VecDeque::new() }
     }
 
     /// Whether it says no more than the journal's entry of that id.
     fn is_needless(&self) -> bool {
         !self.is_taken
             && self.waiting.is_empty()
-            && self.reversed == 0
             && match &self.original {
                 None | Some(Original::Neither | Original::Moved { reversed: 0, .. }) => true,
                 Some(Original::Hold { .. } | Original::Moved { .. }) => false,
@@ -74,32 +71,18 @@ impl Default for Originals {
 }
 
 impl Originals {
-    /// A hold that is found in the journal.
-    pub(crate) fn recover_hold(&self, id: TransferId, terms: HoldTerms, state: HoldState, seq: u64) {
-        if state == HoldState::Open {
-            self.expires(id, terms.expires_at_ns);
-        }
-        let slot = Slot::new(Some(Original::Hold { terms, state }), 0, seq);
-        self.stripe(id).lock().insert(id, slot);
-    }
-
-    /// How much of an order was moved back, as is found in the journal.
-    pub(crate) fn recover_reversed(&self, id: TransferId, reversed: u128, seq: u64) {
-        self.stripe(id).lock().insert(id, Slot::new(None, reversed, seq));
-    }
-
-    /// The entry `seq` has made a hold. Nobody can have referred to it before.
+    /// What stands in the journal, as far as it has come by the entry `seq`. Nobody can have referred to it before.
     pub(crate) fn note(&self, id: TransferId, original: Original, seq: u64) {
-        if let Original::Hold { terms, .. } = &original {
+        if let Original::Hold { terms, state: HoldState::Open } = &original {
             self.expires(id, terms.expires_at_ns);
         }
-        self.stripe(id).lock().insert(id, Slot::new(Some(original), 0, seq));
+        self.stripe(id).lock().insert(id, Slot::new(Some(original), seq));
     }
 
     /// Asks for the original on behalf of an order, which waits if somebody else decides on it.
     pub(crate) fn acquire(&self, id: TransferId, in_flight: InFlight) -> Acquired {
         let mut stripe = self.stripe(id).lock();
-        let slot = stripe.entry(id).or_insert_with(|| Slot::new(None, 0, 0));
+        let slot = stripe.entry(id).or_insert_with(|| Slot::new(None, 0));
         if slot.is_taken {
             slot.waiting.push_back(in_flight);
             return Acquired::Waits;
@@ -111,17 +94,14 @@ impl Originals {
     /// Asks for the original unless somebody decides on it.
     pub(crate) fn try_acquire(&self, id: TransferId) -> bool {
         let mut stripe = self.stripe(id).lock();
-        let slot = stripe.entry(id).or_insert_with(|| Slot::new(None, 0, 0));
+        let slot = stripe.entry(id).or_insert_with(|| Slot::new(None, 0));
         !std::mem::replace(&mut slot.is_taken, true)
     }
 
     /// What was read about an original that is the reader's.
-    pub(crate) fn load(&self, id: TransferId, mut original: Original, seq: u64) {
+    pub(crate) fn load(&self, id: TransferId, original: Original, seq: u64) {
         let mut stripe = self.stripe(id).lock();
         let slot = stripe.get_mut(&id).expect("what somebody decides on is in the table");
-        if let Original::Moved { reversed, .. } = &mut original {
-            *reversed = slot.reversed;
-        }
         slot.original = Some(original);
         slot.seq = slot.seq.max(seq);
     }
@@ -133,15 +113,6 @@ impl Originals {
         Some((slot.original.clone()?, slot.seq))
     }
 
-    /// How much of an order was moved back, and the newest entry in that.
-    pub(crate) fn reversed(&self, id: TransferId) -> (u128, u64) {
-        let stripe = self.stripe(id).lock();
-        stripe.get(&id).map_or((0, 0), |slot| match slot.original {
-            Some(Original::Moved { reversed, .. }) => (reversed, slot.seq),
-            _ => (slot.reversed, slot.seq),
-        })
-    }
-
     /// The entry `seq` of an order about it, whose it is, is committed.
     pub(crate) fn progress(&self, id: TransferId, kind: OrderKind, facts: &Facts, seq: u64) {
         if let Facts::Hold(terms) = facts {
@@ -151,9 +122,6 @@ impl Originals {
         let slot = stripe.get_mut(&id).expect("what somebody decides on is in the table");
         let original = slot.original.as_mut().expect("it was read before it was decided on");
         original.progress(kind, facts);
-        if let Original::Moved { reversed, .. } = original {
-            slot.reversed = *reversed;
-        }
         slot.seq = slot.seq.max(seq);
     }
 

@@ -12,7 +12,7 @@ use crate::originals::Acquired;
 use crate::outbox::Post;
 use crate::request::{Operations, Request};
 use crate::shard_machine::ShardMessage;
-use ledger::original::{Original, expire, resolve};
+use ledger::original::{Original, Unresolved, expire, resolve};
 use ledger::{Status, TransferId, WalletId};
 use persistence::read_entries;
 use std::sync::Arc;
@@ -118,7 +118,9 @@ fn decide(core: &Arc<Core>, mut in_flight: InFlight, post: &mut dyn Post) {
             let shard = core.shard_of(in_flight.part().wallet);
             post.post(shard, ShardMessage::BeginOne(in_flight));
         }
-        Err(refusal) => in_flight.refuse_for_good(refusal, u64::MAX, now_ns, post),
+        Err(Unresolved { refusal, valid_until_ns }) => {
+            in_flight.refuse_for_good(refusal, valid_until_ns, now_ns, post);
+        }
     }
 }
 

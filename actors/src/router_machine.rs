@@ -237,16 +237,12 @@ fn read_orders(core: &Core, decided: &[(u64, u32)]) -> Result<Vec<(u32, Found)>,
             entry.into_order().unwrap_or_else(|| panic!("only orders use up ids, and entry {seq} is none"));
         let (status, detail) = refusal
             .map_or((Status::Created, RefusalDetail::None), |refusal| (refusal.status, refusal.detail));
-        let (progress, progress_seq) = match original {
-            Original::Neither => (Progress::None, 0),
-            Original::Hold { .. } => match core.originals.known(order.id()) {
-                Some((Original::Hold { terms, state }, seq)) => (Progress::Hold { terms, state }, seq),
-                other => panic!("the hold {} is known as {other:?}", order.id()),
-            },
-            Original::Moved { amount, .. } => {
-                let (reversed, seq) = core.originals.reversed(order.id());
-                (Progress::Moved { amount, reversed }, seq)
-            }
+        // In the table stands what others have made of it; without a word there, it is as its own entry has made it.
+        let (original, progress_seq) = core.originals.known(order.id()).unwrap_or((original, seq));
+        let progress = match original {
+            Original::Neither => Progress::None,
+            Original::Hold { terms, state } => Progress::Hold { terms, state },
+            Original::Moved { amount, reversed, .. } => Progress::Moved { amount, reversed },
         };
         let outcome = Outcome { status, replayed: false, seq, timestamp_ns, detail };
         let view = TransferView { order, outcome, progress };

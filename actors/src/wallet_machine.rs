@@ -392,7 +392,7 @@ impl WalletMachine {
             return in_flight.refuse_for_now(Status::DeadlineExceeded, turn.post);
         }
         let change = in_flight.change().expect("it is a change").clone();
-        match change.decide(self.wallet.as_deref()) {
+        match change.decide(self.wallet.as_deref(), turn.now_ns) {
             Err(refusal) => in_flight.refuse_for_now(refusal, turn.post),
             Ok(Status::Exists) => {
                 let wallet = self.existing();

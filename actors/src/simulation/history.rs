@@ -61,7 +61,7 @@ impl History {
             (Ok(plan), None) => assert_eq!(plan.facts, facts, "entry {seq}: {order:?} of {original:?}"),
             // Refused by a wallet: that is the fold's.
             (Ok(_), Some(refusal)) => assert!(refusal.status.number() >= 200, "entry {seq}: {entry:?}"),
-            (Err(expected), refusal) => assert_eq!(Some(expected), refusal, "entry {seq}: {entry:?}"),
+            (Err(expected), refusal) => assert_eq!(Some(expected.refusal), refusal, "entry {seq}: {entry:?}"),
         }
     }
 

@@ -215,7 +215,11 @@ fn check_change(
         // It was so already, as of the newest entry of the wallet.
         Status::Exists => {
             let wallet = history.wallet_at(change.wallet, outcome.seq);
-            assert_eq!(change.decide(wallet), Ok(Status::Exists), "{change:?} of {wallet:?}");
+            assert_eq!(
+                change.decide(wallet, outcome.timestamp_ns),
+                Ok(Status::Exists),
+                "{change:?} of {wallet:?}"
+            );
             outcome.seq
         }
         Status::WalletNotFound => {
