@@ -102,15 +102,14 @@ fn decide(core: &Arc<Core>, mut in_flight: InFlight, post: &mut dyn Post) {
             None => return load(core, id, in_flight),
         },
     };
-    let plan = match in_flight.order() {
-        Some(order) => resolve(order, original.as_ref(), now_ns),
-        None => {
-            let id = in_flight.refers_to().expect("it is about a hold");
-            match expire(id, original.as_ref(), now_ns) {
-                Some(plan) => Ok(plan),
-                None => return in_flight.finish_needless(post),
-            }
-        }
+    let plan = if let Some(order) = in_flight.order() {
+        resolve(order, original.as_ref(), now_ns)
+    } else {
+        let id = in_flight.refers_to().expect("it is about a hold");
+        let Some(plan) = expire(id, original.as_ref(), now_ns) else {
+            return in_flight.finish_needless(post);
+        };
+        Ok(plan)
     };
     match plan {
         Ok(plan) => {

@@ -53,9 +53,8 @@ impl Operations {
             Operations::CreateWallets(wallets) => wallets.len(),
             Operations::ChangeWallets(changes) => changes.len(),
             Operations::Orders { orders, .. } => orders.len(),
-            Operations::ExpireHolds(ids) => ids.len(),
             Operations::LookupWallets(ids) => ids.len(),
-            Operations::LookupTransfers(ids) => ids.len(),
+            Operations::LookupTransfers(ids) | Operations::ExpireHolds(ids) => ids.len(),
             Operations::TrialBalance => 1,
         }
     }

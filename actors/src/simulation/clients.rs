@@ -111,7 +111,7 @@ impl Clients {
             if self.rng.random_ratio(1, 8) {
                 match &mut again {
                     Order::Transfer(transfer) | Order::Pending(Pending { transfer, .. }) => {
-                        transfer.amount += 1
+                        transfer.amount += 1;
                     }
                     Order::Post(post) => post.amount += 1,
                     Order::Reversal(reversal) => reversal.amount += 1,

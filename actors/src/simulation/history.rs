@@ -77,6 +77,22 @@ impl History {
         Some(Original::of_entry(entry, *timestamp_ns))
     }
 
+    /// How often each kind of order was done, and each refusal given.
+    pub(super) fn kinds(&self) -> BTreeMap<&'static str, u64> {
+        let mut kinds = BTreeMap::new();
+        for (_, entry) in &self.entries {
+            let refusal = entry.clone().into_order().and_then(|(_, refusal)| refusal);
+            let name = match (entry.kind(), refusal, entry) {
+                (Some(kind), _, _) => kind.name(),
+                (None, Some(refusal), _) => refusal.status.name(),
+                (None, None, Entry::WalletChanged(_)) => "change",
+                _ => continue,
+            };
+            *kinds.entry(name).or_default() += 1;
+        }
+        kinds
+    }
+
     /// All holds, as they stand.
     pub(super) fn holds(&self) -> impl Iterator<Item = (TransferId, HoldState)> {
         self.fold.holds.iter().map(|(&id, &(_, state))| (id, state))

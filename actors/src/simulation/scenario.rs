@@ -7,9 +7,11 @@ use super::world::{PANICKED, World};
 use crate::admission::Rejection;
 use crate::request::Answer;
 use crate::simulation::clients::Asked;
+use ledger::{OrderKind, Status};
 use persistence::{Crash, DiskFailure, SimulatedDisk};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
+use std::collections::BTreeMap;
 
 const SECOND_NS: u64 = 1_000_000_000;
 
@@ -17,7 +19,7 @@ const SECOND_NS: u64 = 1_000_000_000;
 const STEPS_MAX: u64 = 200_000;
 
 /// What has happened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Figures {
     steps: u64,
     answers: u64,
@@ -34,6 +36,8 @@ pub(super) struct Figures {
     fatal_panics: u64,
     rejections: u64,
     unknown: u64,
+    /// How often each kind of order was done, and each refusal journaled.
+    kinds: BTreeMap<&'static str, u64>,
 }
 
 impl Figures {
@@ -54,7 +58,11 @@ impl Figures {
             fatal_panics,
             rejections,
             unknown,
+            kinds,
         } = other;
+        for (name, times) in kinds {
+            *self.kinds.entry(name).or_default() += times;
+        }
         self.steps += steps;
         self.answers += answers;
         self.entries += entries;
@@ -90,6 +98,13 @@ impl Figures {
             self.unknown,
         ];
         assert!(happened.iter().all(|&times| times > 0), "{self:?}");
+        // Nobody comes near 2^127 here, and a wallet that does not exist credits nobody often.
+        let rare = ["debit_wallet_overflow", "credit_wallet_overflow"];
+        let kinds = OrderKind::ALL.into_iter().map(OrderKind::name);
+        let refusals = Status::ALL.iter().filter(|status| status.is_final()).map(|status| status.name());
+        for name in kinds.chain(refusals).chain(["change"]).filter(|name| !rare.contains(name)) {
+            assert!(self.kinds.contains_key(name), "no {name} in {seeds} seeds: {self:?}");
+        }
     }
 }
 
@@ -135,6 +150,7 @@ pub(super) fn run(seed: u64, trace: bool) -> Figures {
     }
     story.live(true);
     story.figures.entries = story.history.last_seq();
+    story.figures.kinds = story.history.kinds();
     story.figures
 }
 

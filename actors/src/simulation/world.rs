@@ -369,7 +369,9 @@ impl World {
     /// The process is gone; nobody hears of it again, and nothing of it is left. The disk must have failed or crashed.
     pub(super) fn end(mut self) {
         self.is_alive.store(false, Ordering::Relaxed);
-        // Whoever waits for the journal is told that it has failed; what that makes others send is lost.
+        // Whoever waits for the journal is told that it has failed, also who comes to wait only while all is dropped; what
+        // that makes others send is lost.
+        self.core.sequencer.poison();
         while self.has_taken || self.commit.take() {
             self.has_taken = false;
             assert!(self.commit.commit_taken().is_err(), "nothing is written after the end");
