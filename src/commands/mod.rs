@@ -144,6 +144,9 @@ fn outcome_rows(outcome: &Outcome) -> Vec<(&'static str, String)> {
     if outcome.seq > 0 {
         rows.push(("replayed", if outcome.replayed { "yes" } else { "no" }.to_owned()));
         rows.push(("entry", outcome.seq.to_string()));
+    }
+    // A change of a wallet that was so already names its newest entry and not that entry's time.
+    if outcome.timestamp_ns > 0 {
         rows.push(("time", time(outcome.timestamp_ns)));
     }
     rows
