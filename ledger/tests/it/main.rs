@@ -2,8 +2,11 @@
 
 mod decisions;
 mod driven;
+mod holds;
 mod model;
 mod naive;
+mod orders;
+mod originals;
 mod records;
 mod samples;
 mod totals;
