@@ -2,6 +2,7 @@
 
 mod decisions;
 mod driven;
+mod faults;
 mod holds;
 mod model;
 mod naive;
