@@ -194,7 +194,9 @@ impl Pair {
         let wallets: Vec<NewWallet> = (1..=WALLETS).map(|id| new_wallet(id, chance)).collect();
         let driven = Driven::new(ASSETS, &wallets);
         let mut naive = Naive::default();
-        wallets.into_iter().for_each(|terms| naive.create(terms));
+        for terms in wallets {
+            naive.create(terms);
+        }
         let now_ns = driven.fold.last_timestamp_ns;
         Self { naive, driven, next_id: 1, now_ns, seen: BTreeSet::new() }
     }
@@ -285,7 +287,7 @@ impl Pair {
         }
     }
 
-    fn change(&self, chance: &mut Chance) -> WalletChange {
+    fn change(chance: &mut Chance) -> WalletChange {
         let wallet = WalletId(any_wallet(chance));
         let flag = WalletFlags::ALL[chance.below(3) as usize].0;
         let none = WalletFlags::default();
@@ -306,7 +308,7 @@ impl Pair {
         let now_ns = self.now_ns;
         match chance.below(12) {
             0 => {
-                let change = self.change(chance);
+                let change = Self::change(chance);
                 let told = self.driven.change(&change, now_ns);
                 assert_eq!(told, self.naive.change(&change, now_ns), "{change:?}");
                 self.seen.insert(told);
@@ -356,7 +358,7 @@ impl Pair {
             assert_eq!(found.available(now_ns), self.naive.available(expected, now_ns), "{id}");
             assert_eq!(found.version, expected.version, "{id}");
             let balance = position.balance();
-            assert_eq!(balance, expected.credits as i128 - expected.debits as i128);
+            assert_eq!(balance, expected.credits.cast_signed() - expected.debits.cast_signed());
         }
         assert!(self.driven.fold.totals().values().all(AssetTotals::is_balanced));
         assert_eq!(self.driven.fold.holds.len(), self.naive.holds.len());

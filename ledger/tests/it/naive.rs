@@ -358,7 +358,7 @@ impl Naive {
                 let bits = (terms.flags.bits() | set.bits()) & !clear.bits();
                 terms.flags = WalletFlags::from_bits(bits);
             }
-            Setting::Metadata(metadata) => terms.metadata = metadata.clone(),
+            Setting::Metadata(metadata) => terms.metadata.clone_from(metadata),
         }
         if terms == wallet.terms {
             return Status::Exists;
@@ -422,8 +422,8 @@ fn misshapen_legs(legs: &[Leg]) -> Option<Status> {
         if leg.amount == 0 {
             return Some(Status::AmountMustNotBeZero);
         }
-        let same = so_far.iter().filter(|other| other.asset == leg.asset && other.side == leg.side);
-        let sum = same.fold(Some(0_u128), |sum, other| sum?.checked_add(other.amount));
+        let mut same = so_far.iter().filter(|other| other.asset == leg.asset && other.side == leg.side);
+        let sum = same.try_fold(0_u128, |sum, other| sum.checked_add(other.amount));
         if sum.is_none_or(|sum| sum > AMOUNT_MAX) {
             return Some(Status::AmountTooLarge);
         }
