@@ -2,8 +2,10 @@
 //!
 //! One process-wide table, striped by id. An id is claimed by the first request that brings it; others with the same
 //! id wait on the claim and are answered from its outcome. Once decided for good, the table holds the entry that says
-//! so, for ever (until the books hold the ids). It decides nothing about money.
+//! so, for ever (until the books hold the ids). Orders about another wait for that one's claim, too, if it is older than
+//! their own. It decides nothing about money.
 
+use crate::in_flight::InFlight;
 use crate::request::RequestItem;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
@@ -12,12 +14,13 @@ use ledger::TransferId;
 use persistence::sync::Mutex;
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Many small maps, so that none takes long to grow.
 const STRIPE_BITS: u32 = if cfg!(bursar_loom) { 1 } else { 10 };
 
-/// A sequence number that no entry has: the id is claimed and not decided.
-const OPEN: u64 = u64::MAX;
+/// The id is claimed and not decided; the other bits are the number of the claim. No entry has such a number.
+const OPEN: u64 = 1 << 63;
 
 /// Half the size of a `u128`'s alignment: 24 bytes a row instead of 32.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,7 +33,7 @@ impl From<TransferId> for Key {
 }
 
 struct Stripe<W> {
-    /// The entry that decided the id, or [`OPEN`].
+    /// The entry that decided the id, or [`OPEN`] and the number of the claim.
     ids: HashMap<Key, u64, RandomState>,
     waiters: HashMap<Key, VecDeque<W>, RandomState>,
 }
@@ -52,10 +55,54 @@ pub(crate) enum Claim {
     Decided(u64),
 }
 
-/// The table. Who waits in it is a request's operation; it makes no difference to the table.
-pub(crate) struct Claims<W = RequestItem> {
+/// What became of looking at an id that an order is about.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Referred {
+    /// The entry of this sequence number has decided it.
+    Decided(u64),
+    /// Somebody is deciding it whose claim is older; the asker will be told to look again.
+    Waits,
+    /// Somebody is deciding it whose claim is younger than the asker's, and may be waiting for the asker.
+    Younger,
+    /// There is no such id. It is claimed now by the asker, so that none can come until it is released.
+    Absent,
+}
+
+/// Who waits on a claim.
+#[derive(Debug)]
+pub(crate) enum Waiter {
+    /// It brings the same id, and is answered from its outcome.
+    Same(RequestItem),
+    /// It is about the id, and looks at it again once it is decided or free.
+    Refers(Box<InFlight>),
+}
+
+/// How the table tells them apart.
+pub(crate) trait Waits {
+    /// Whether it is about the id and does not bring it.
+    fn refers(&self) -> bool;
+}
+
+impl Waits for Waiter {
+    fn refers(&self) -> bool {
+        matches!(self, Waiter::Refers(_))
+    }
+}
+
+/// Who goes on after a claim ended undecided.
+#[derive(Debug)]
+pub(crate) struct Released<W> {
+    /// Whose the claim is now, with its number; `None` if the id is free again.
+    pub(crate) next: Option<(W, u64)>,
+    /// Those who are about the id.
+    pub(crate) others: Vec<W>,
+}
+
+/// The table. Who waits in it makes no difference to the table, but for what [`Waits`] says.
+pub(crate) struct Claims<W = Waiter> {
     hasher: RandomState,
     stripes: Box<[Mutex<Stripe<W>>]>,
+    next_number: AtomicU64,
 }
 
 impl<W> std::fmt::Debug for Claims<W> {
@@ -69,29 +116,52 @@ impl<W> Default for Claims<W> {
         Self {
             hasher: RandomState::default(),
             stripes: (0..1 << STRIPE_BITS).map(|_| Mutex::default()).collect(),
+            next_number: AtomicU64::new(1),
         }
     }
 }
 
-impl<W> Claims<W> {
+impl<W: Waits> Claims<W> {
     /// Notes an id that is found in the journal; false if it was there before.
     pub(crate) fn recover(&self, id: TransferId, seq: u64) -> bool {
         cfg!(bursar_broken = "forgotten_ids") || self.stripe(id).lock().ids.insert(id.into(), seq).is_none()
     }
 
+    /// Numbers for so many claims, the first of them: greater than all that were given out before.
+    pub(crate) fn numbers(&self, count: u64) -> u64 {
+        self.next_number.fetch_add(count, Ordering::Relaxed)
+    }
+
     /// Asks for `id` on behalf of `item`.
-    pub(crate) fn claim(&self, id: TransferId, item: impl FnOnce() -> W) -> Claim {
+    pub(crate) fn claim(&self, id: TransferId, number: u64, item: impl FnOnce() -> W) -> Claim {
         let mut stripe = self.stripe(id).lock();
         match stripe.ids.entry(id.into()) {
             Entry::Vacant(vacant) => {
-                vacant.insert(OPEN);
+                vacant.insert(OPEN | number);
                 Claim::Granted
             }
-            Entry::Occupied(occupied) if *occupied.get() == OPEN => {
+            Entry::Occupied(occupied) if *occupied.get() & OPEN != 0 => {
                 stripe.waiters.entry(id.into()).or_default().push_back(item());
                 Claim::Waits
             }
             Entry::Occupied(occupied) => Claim::Decided(*occupied.get()),
+        }
+    }
+
+    /// Looks at `id` on behalf of an order about it, whose own claim has this number.
+    pub(crate) fn refer(&self, id: TransferId, number: u64, item: impl FnOnce() -> W) -> Referred {
+        let mut stripe = self.stripe(id).lock();
+        match stripe.ids.entry(id.into()) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(OPEN | number);
+                Referred::Absent
+            }
+            Entry::Occupied(occupied) if *occupied.get() & OPEN == 0 => Referred::Decided(*occupied.get()),
+            Entry::Occupied(occupied) if *occupied.get() & !OPEN >= number => Referred::Younger,
+            Entry::Occupied(_) => {
+                stripe.waiters.entry(id.into()).or_default().push_back(item());
+                Referred::Waits
+            }
         }
     }
 
@@ -100,7 +170,7 @@ impl<W> Claims<W> {
     pub(crate) fn decide(&self, id: TransferId, seq: u64) -> VecDeque<W> {
         let mut stripe = self.stripe(id).lock();
         let before = stripe.ids.insert(id.into(), seq);
-        assert_eq!(before, Some(OPEN), "only a claimed id is decided, and only once");
+        assert!(before.is_some_and(is_open), "only a claimed id is decided, and only once");
         if stripe.waiters.is_empty() {
             VecDeque::new()
         } else {
@@ -108,26 +178,31 @@ impl<W> Claims<W> {
         }
     }
 
-    /// The claim ends undecided. If somebody waits, the claim is theirs now; else the id is free again.
+    /// The claim ends undecided. If somebody waits with the same id, the claim is theirs now; else the id is free again.
     #[must_use]
-    pub(crate) fn release(&self, id: TransferId) -> Option<W> {
+    pub(crate) fn release(&self, id: TransferId) -> Released<W> {
         let mut stripe = self.stripe(id).lock();
         let key = Key::from(id);
-        if let Some(waiters) = stripe.waiters.get_mut(&key) {
-            let next = waiters.pop_front();
-            if waiters.is_empty() {
-                stripe.waiters.remove(&key);
-            }
-            return next;
+        let waiting = stripe.waiters.remove(&key).unwrap_or_default();
+        let (others, mut same): (Vec<W>, VecDeque<W>) = {
+            let (others, same): (Vec<W>, Vec<W>) = waiting.into_iter().partition(Waits::refers);
+            (others, same.into())
+        };
+        let before = stripe.ids.get(&key).copied();
+        let number = before.filter(|&state| is_open(state)).map(|state| state & !OPEN);
+        let number = number.expect("only a claim that is open is released");
+        let next = same.pop_front().map(|next| (next, number));
+        if next.is_none() {
+            stripe.ids.remove(&key);
+        } else if !same.is_empty() {
+            stripe.waiters.insert(key, same);
         }
-        let before = stripe.ids.remove(&key);
-        assert_eq!(before, Some(OPEN), "only a claim that is open is released");
-        None
+        Released { next, others }
     }
 
     /// The entry that decided the id, if it is decided.
     pub(crate) fn decided(&self, id: TransferId) -> Option<u64> {
-        self.stripe(id).lock().ids.get(&Key::from(id)).copied().filter(|&seq| seq != OPEN)
+        self.stripe(id).lock().ids.get(&Key::from(id)).copied().filter(|&state| !is_open(state))
     }
 
     fn stripe(&self, id: TransferId) -> &Mutex<Stripe<W>> {
@@ -135,4 +210,8 @@ impl<W> Claims<W> {
         let hash = self.hasher.hash_one(Key::from(id));
         &self.stripes[(hash >> (64 - STRIPE_BITS)) as usize]
     }
+}
+
+fn is_open(state: u64) -> bool {
+    state & OPEN != 0
 }

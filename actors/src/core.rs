@@ -5,6 +5,7 @@
 
 use crate::admission::{Admission, Permit, Rejection};
 use crate::claims::Claims;
+use crate::originals::Originals;
 use crate::outbox::{Outbox, Post};
 use crate::request::{Operations, Request};
 use crate::router_machine;
@@ -66,6 +67,7 @@ pub(crate) struct CoreMetrics {
 pub(crate) struct Core {
     pub(crate) sequencer: Arc<Sequencer>,
     pub(crate) claims: Claims,
+    pub(crate) originals: Originals,
     pub(crate) assets: RwLock<BTreeMap<AssetId, KnownAsset>>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) journal: Arc<dyn JournalReader>,
@@ -97,6 +99,8 @@ pub(crate) struct CoreParts {
     pub sequencer: Arc<Sequencer>,
     /// The ids that are used up.
     pub claims: Claims,
+    /// What orders can be about, as far as it has come.
+    pub originals: Originals,
     /// The assets there are, with the entry that created each and its time.
     pub assets: Vec<(Asset, u64, u64)>,
     /// How much may be under way.
@@ -132,6 +136,7 @@ impl Core {
         Arc::new(Self {
             sequencer: parts.sequencer,
             claims: parts.claims,
+            originals: parts.originals,
             assets: RwLock::new(assets.collect()),
             admission: parts.admission,
             journal: parts.journal,

@@ -5,6 +5,7 @@
 use crate::admission::{Admission, Rejection};
 use crate::claims::Claims;
 use crate::core::{Core, CoreParts, FaultHook, OnFatal, Transport};
+use crate::originals::Originals;
 use crate::reader_pool::ReaderPool;
 use crate::request::{Operations, Reply, Request};
 use crate::router_actor::{Route, RouterActor};
@@ -12,7 +13,7 @@ use crate::shard_actor::{Connect, ShardActor};
 use crate::shard_machine::ShardMessage;
 use actix::{Actor, Addr};
 use actix_rt::{Arbiter, ArbiterHandle};
-use ledger::Wallet;
+use ledger::{Fold, Original, Wallet};
 use parking_lot::Mutex;
 use persistence::{
     GroupCommit, JournalWriter, LedgerClock, OpenOptions, PersistenceError, RecoveryReport, Sequencer,
@@ -118,12 +119,15 @@ impl Engine {
                 claims.recover(id, seq)
             })?;
         let fold = recovered.fold;
+        let originals = Originals::default();
+        recover_originals(&fold, &originals);
         let clock = Arc::new(LedgerClock::start(fold.last_timestamp_ns));
         let sequencer = Arc::new(Sequencer::new(fold.last_seq, fold.last_timestamp_ns, clock));
         let index = Arc::new(recovered.index);
         let core = Core::new(CoreParts {
             sequencer: Arc::clone(&sequencer),
             claims,
+            originals,
             assets: fold.assets.into_values().collect(),
             admission: Arc::new(Admission::new(options.operations_max, options.request_bytes_max)),
             journal: recovered.journal.reader(),
@@ -159,9 +163,10 @@ impl Engine {
         core.connect(Box::new(Mailboxes(shards.clone())));
         let routers = handles
             .iter()
-            .map(|arbiter| {
+            .enumerate()
+            .map(|(number, arbiter)| {
                 let (core, shards) = (Arc::clone(&core), shards.clone());
-                RouterActor::start_in_arbiter(arbiter, move |_| RouterActor::new(core, shards))
+                RouterActor::start_in_arbiter(arbiter, move |_| RouterActor::new(core, shards, number == 0))
             })
             .collect();
         let threads = Arc::new(Mutex::new(Some(Threads { arbiters, writer })));
@@ -246,5 +251,15 @@ impl Engine {
             let _ended = arbiter.join();
         }
         written
+    }
+}
+
+/// Takes up what the journal says of holds and of what was moved back.
+pub(crate) fn recover_originals(fold: &Fold, originals: &Originals) {
+    for (&id, &(terms, state)) in &fold.holds {
+        originals.note(id, Original::Hold { terms, state }, fold.last_seq);
+    }
+    for (&id, original) in &fold.reversed {
+        originals.note(id, original.clone(), fold.last_seq);
     }
 }

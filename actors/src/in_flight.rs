@@ -1,15 +1,21 @@
 //! An operation on its way from wallet to wallet: a drop guard.
 //!
 //! However it ends (committed, refused, dropped by a stopped mailbox, unwound by a panic), exactly once its ticket is
-//! resolved, the wallets that reserved are told, the claim is decided or released, and its request gets an outcome. So
-//! nobody waits for ever and nothing stays reserved.
+//! resolved, the wallets that reserved are told, the claim is decided or released, what it is about is let go of, and its
+//! request gets an outcome. So nobody waits for ever and nothing stays reserved.
 
+use crate::claims::Waiter;
 use crate::core::Core;
 use crate::outbox::Post;
-use crate::request::{Request, RequestItem};
+use crate::references;
+use crate::request::{Operations, Request, RequestItem};
 use crate::shard_machine::ShardMessage;
-use crate::ticket::{NotOpen, Verdict};
-use ledger::{Outcome, Refusal, RefusalDetail, Status, Transfer, TransferId, WalletId};
+use crate::ticket::{NotCommitted, Verdict};
+use ledger::original::{Original, Resolution};
+use ledger::{
+    Entry, Facts, Order, OrderKind, Outcome, Part, Pending, Refusal, RefusalDetail, Route, Status,
+    TransferId, WalletChange, WalletId,
+};
 use persistence::{Committed, entry_codec};
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -30,7 +36,35 @@ pub(crate) struct InFlight {
     /// `None` once it has ended.
     item: Option<RequestItem>,
     attempt: u8,
+    /// How many wallets of its route have accepted.
+    step: u8,
     reserved: Option<Reserved>,
+    /// What transfers and holds have no need of.
+    errand: Option<Box<Errand>>,
+}
+
+/// What an order needs on its way that does not say everything itself.
+#[derive(Debug, Default)]
+struct Errand {
+    /// The age of its claim: it waits only for older ones.
+    claim_number: u64,
+    about: About,
+    /// Known once what it is about has been looked at.
+    plan: Option<Resolution>,
+    /// Of a transaction: what was reserved beyond the first wallet.
+    reserved: Vec<Reserved>,
+}
+
+/// What the order has for itself alone while it is decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) enum About {
+    /// Nothing, or not yet.
+    #[default]
+    Nothing,
+    /// The order of this id.
+    Original(TransferId),
+    /// That there is no order of this id: it has claimed it, so that none can come meanwhile.
+    Absent(TransferId),
 }
 
 /// An attempt at an operation, as a reservation knows it.
@@ -52,10 +86,24 @@ thread_local! {
 }
 
 impl InFlight {
-    /// The first or next attempt at the operation, which nobody else has begun.
-    pub(crate) fn new(item: RequestItem) -> Self {
+    /// The first or next attempt at the operation, which nobody else has begun. `claim_number` is the age of its claim.
+    pub(crate) fn new(item: RequestItem, claim_number: u64) -> Self {
         let attempt = item.ticket().attempt();
-        Self { item: Some(item), attempt, reserved: None }
+        let errand = match item.request.operations() {
+            Operations::Orders { orders, .. } => match &orders[item.index as usize] {
+                Order::Transfer(_) | Order::Pending(_) => None,
+                Order::Transaction(transaction) => {
+                    let route = Route::of_legs(&transaction.legs);
+                    Some(Errand { claim_number, plan: Some(of_route(route)), ..Errand::default() })
+                }
+                Order::Post(_) | Order::Void(_) | Order::Reversal(_) => {
+                    Some(Errand { claim_number, ..Errand::default() })
+                }
+            },
+            Operations::ExpireHolds(_) => Some(Errand::default()),
+            _ => None,
+        };
+        Self { item: Some(item), attempt, step: 0, reserved: None, errand: errand.map(Box::new) }
     }
 
     fn item(&self) -> &RequestItem {
@@ -74,8 +122,25 @@ impl InFlight {
         self.item().index
     }
 
-    pub(crate) fn transfer(&self) -> &Transfer {
-        self.item().transfer()
+    /// The order, if that is what it is: not the creation or the change of a wallet, nor the end of a hold by its time.
+    pub(crate) fn order(&self) -> Option<&Order> {
+        self.item().order()
+    }
+
+    /// The change of a wallet, if that is what it is.
+    pub(crate) fn change(&self) -> Option<&WalletChange> {
+        match self.request().operations() {
+            Operations::ChangeWallets(changes) => Some(&changes[self.index() as usize]),
+            _ => None,
+        }
+    }
+
+    /// The order that it is about.
+    pub(crate) fn refers_to(&self) -> Option<TransferId> {
+        match self.request().operations() {
+            Operations::ExpireHolds(ids) => Some(ids[self.index() as usize]),
+            _ => self.order()?.refers_to(),
+        }
     }
 
     /// What a reservation keeps of it.
@@ -83,39 +148,143 @@ impl InFlight {
         Attempt { item: self.item().clone(), number: self.attempt }
     }
 
-    /// A wallet has reserved for it.
+    /// Its part at the wallet that is to decide next.
+    #[inline]
+    pub(crate) fn part(&self) -> Part {
+        let step = usize::from(self.step);
+        match self.order() {
+            Some(Order::Transfer(transfer)) => Route::of_transfer(transfer).parts()[step],
+            Some(Order::Pending(Pending { transfer, timeout_s })) => {
+                Route::of_pending(transfer, *timeout_s).parts()[step]
+            }
+            _ => self.plan().route.parts()[step],
+        }
+    }
+
+    /// Whether the wallet that is to decide next is the last.
+    pub(crate) fn is_at_last(&self) -> bool {
+        let parts = match self.order() {
+            Some(Order::Transfer(_) | Order::Pending(_)) => 2,
+            _ => self.plan().route.parts().len(),
+        };
+        usize::from(self.step) + 1 == parts
+    }
+
+    fn plan(&self) -> &Resolution {
+        let plan = self.errand.as_ref().and_then(|errand| errand.plan.as_ref());
+        plan.expect("what an order is about is looked at before its wallets are asked")
+    }
+
+    fn errand(&mut self) -> &mut Errand {
+        self.errand.as_mut().expect("an order that is about another has an errand")
+    }
+
+    /// The age of its claim.
+    pub(crate) fn claim_number(&self) -> u64 {
+        self.errand.as_ref().map_or(0, |errand| errand.claim_number)
+    }
+
+    /// What it has for itself alone.
+    pub(crate) fn about(&self) -> About {
+        self.errand.as_ref().map_or(About::Nothing, |errand| errand.about)
+    }
+
+    /// From now on this is let go of when it ends.
+    pub(crate) fn set_about(&mut self, about: About) {
+        self.errand().about = about;
+    }
+
+    /// What it comes to.
+    pub(crate) fn set_plan(&mut self, plan: Resolution) {
+        let wallets = plan.route.parts().iter().map(|part| part.wallet);
+        self.item().request.note_route(self.index(), wallets);
+        self.errand().plan = Some(plan);
+    }
+
+    /// A wallet has accepted and reserved for it: the next one is to decide.
     pub(crate) fn set_reserved(&mut self, reserved: Reserved) {
-        assert!(self.reserved.is_none(), "of the two wallets of a transfer only the first reserves");
-        self.reserved = Some(reserved);
+        self.step += 1;
+        if self.reserved.is_none() {
+            self.reserved = Some(reserved);
+        } else {
+            self.errand().reserved.push(reserved);
+        }
     }
 
     pub(crate) fn is_past_deadline(&self, now_ns: u64) -> bool {
         self.request().is_past_deadline(now_ns)
     }
 
-    /// Journals the transfer. `Err` gives it back: somebody has cancelled this attempt.
-    pub(crate) fn commit_transfer(mut self, now_ns: u64) -> Result<CommittedTransfer, Self> {
-        let transfer = self.transfer();
-        let wallets = [transfer.debit_wallet, transfer.credit_wallet];
-        let committed = self.journal(Verdict::Done, now_ns, &wallets, |payload| {
-            entry_codec::encode_transferred(transfer, payload);
-        });
+    /// Journals the order, or the end of the hold. `Err` gives it back: somebody has cancelled this attempt, or what it
+    /// was decided on has expired.
+    pub(crate) fn commit_order(mut self, now_ns: u64) -> Result<CommittedOrder, Self> {
+        let valid_until_ns = match &self.errand {
+            Some(errand) => errand.plan.as_ref().map_or(u64::MAX, |plan| plan.valid_until_ns),
+            None => u64::MAX,
+        };
+        let committed = match self.order() {
+            Some(order @ Order::Transfer(transfer)) => {
+                let route = Route::of_transfer(transfer);
+                debug_assert_eq!(order.id(), transfer.id);
+                self.journal(Verdict::Done, now_ns, valid_until_ns, &route, |payload| {
+                    entry_codec::encode_transferred(transfer, payload);
+                })
+            }
+            Some(Order::Pending(pending)) => {
+                let route = Route::of_pending(&pending.transfer, pending.timeout_s);
+                self.journal(Verdict::Done, now_ns, valid_until_ns, &route, |payload| {
+                    entry_codec::encode_entry(&Entry::Pended(pending.clone()), payload);
+                })
+            }
+            order => {
+                let plan = self.plan();
+                let entry = match order {
+                    Some(Order::Transaction(transaction)) => Entry::TransactionDone(transaction.clone()),
+                    Some(order) => Entry::done(order.clone(), plan.facts.clone()),
+                    None => match (self.refers_to(), &plan.facts) {
+                        (Some(pending_id), Some(Facts::Hold(hold))) => {
+                            Entry::Expired { pending_id, hold: *hold }
+                        }
+                        other => panic!("only a hold expires: {other:?}"),
+                    },
+                };
+                self.journal(Verdict::Done, now_ns, valid_until_ns, &plan.route, |payload| {
+                    entry_codec::encode_entry(&entry, payload);
+                })
+            }
+        };
         match committed {
             Ok(committed) => {
                 let item = self.item.take().expect("it has just been committed");
                 let (number, reserved) = (self.attempt, self.reserved.take());
-                Ok(CommittedTransfer { item, number, reserved, announced: false, committed })
+                Ok(CommittedOrder {
+                    item,
+                    number,
+                    reserved,
+                    errand: self.errand.take(),
+                    announced: false,
+                    committed,
+                })
             }
-            Err(NotOpen) => Err(self),
+            Err(_) => Err(self),
         }
     }
 
     /// Journals the creation of the wallet, tells the request, and returns where it stands.
-    pub(crate) fn commit_wallet(mut self, now_ns: u64) -> Option<Committed> {
-        let item = self.item();
-        let terms = item.request.new_wallet(item.index);
-        let committed = self.journal(Verdict::Done, now_ns, &[terms.id], |payload| {
-            entry_codec::encode_wallet_created(terms, payload);
+    pub(crate) fn commit_wallet(self, now_ns: u64) -> Option<Committed> {
+        let terms = self.request().new_wallet(self.index()).clone();
+        self.commit_unclaimed(terms.id, &Entry::WalletCreated(terms), now_ns)
+    }
+
+    /// Journals the change of a wallet, tells the request, and returns where it stands.
+    pub(crate) fn commit_change(self, now_ns: u64) -> Option<Committed> {
+        let change = self.change().expect("it is the change of a wallet").clone();
+        self.commit_unclaimed(change.wallet, &Entry::WalletChanged(change), now_ns)
+    }
+
+    fn commit_unclaimed(mut self, wallet: WalletId, entry: &Entry, now_ns: u64) -> Option<Committed> {
+        let committed = self.journal_for(Verdict::Done, now_ns, u64::MAX, &[wallet], |payload| {
+            entry_codec::encode_entry(entry, payload);
         });
         let committed = committed.ok()?;
         let item = self.item.take().expect("it has just been committed");
@@ -123,32 +292,64 @@ impl InFlight {
         Some(committed)
     }
 
-    /// Answers an operation that has no claim and journals nothing: the creation of a wallet that is there already.
+    /// Answers an operation that has no claim and journals nothing: a wallet that is so already.
     pub(crate) fn finish_unclaimed(mut self, outcome: &Outcome) {
         let item = self.item.take().expect("an operation ends once");
         item.request.finish(item.index, outcome);
     }
 
-    /// Refuses the transfer for good: journals the refusal, so that its id is used up.
-    pub(crate) fn refuse_for_good(mut self, refusal: Refusal, now_ns: u64, post: &mut dyn Post) {
+    /// Ends it without a word in the journal: there is nothing to be done. Only for what the server itself asks for.
+    pub(crate) fn finish_needless(mut self, post: &mut dyn Post) {
+        self.end(Status::Exists, post);
+    }
+
+    /// Refuses the order for good: journals the refusal, so that its id is used up. If an entry now would have a time of
+    /// `valid_until_ns` or later, it is attempted again.
+    pub(crate) fn refuse_for_good(
+        mut self,
+        refusal: Refusal,
+        valid_until_ns: u64,
+        now_ns: u64,
+        post: &mut dyn Post,
+    ) {
         debug_assert!(refusal.status.is_final(), "{} is not final", refusal.status);
-        let transfer = self.transfer();
-        let committed = self.journal(Verdict::Refused, now_ns, &[], |payload| {
-            entry_codec::encode_transfer_refused(transfer, &refusal, payload);
-        });
+        let Some(order) = self.order() else { return self.end(Status::InternalError, post) };
+        let committed = match order {
+            Order::Transfer(transfer) => {
+                self.journal(Verdict::Refused, now_ns, valid_until_ns, &Route::None, |payload| {
+                    entry_codec::encode_transfer_refused(transfer, &refusal, payload);
+                })
+            }
+            order => {
+                let entry = Entry::refused(order.clone(), refusal);
+                self.journal(Verdict::Refused, now_ns, valid_until_ns, &Route::None, |payload| {
+                    entry_codec::encode_entry(&entry, payload);
+                })
+            }
+        };
         match committed {
             Ok(committed) => {
                 let item = self.item.take().expect("it has just been committed");
-                release(&item, self.attempt, self.reserved.take(), post);
-                settle_claim(&item, &outcome(refusal.status, committed, refusal.detail));
+                let errand = self.errand.take();
+                release(&item, self.attempt, self.reserved.take(), errand.as_deref(), post);
+                let_go(&item.request.core, errand.as_deref(), post);
+                settle_claim(&item, &outcome(refusal.status, committed, refusal.detail), post);
             }
-            Err(NotOpen) => self.attempt_again(now_ns, post),
+            Err(_) => self.attempt_again(now_ns, post),
         }
     }
 
     /// Refuses the operation for now: nothing is journaled, and the same id may be sent again.
-    pub(crate) fn refuse_for_now(mut self, status: Status, post: &mut dyn Post) {
+    pub(crate) fn refuse_for_now(mut self, status: impl Into<Refusal>, post: &mut dyn Post) {
         self.end(status, post);
+    }
+
+    /// What it was to have for itself alone is somebody else's to let go of; then it is refused for now.
+    pub(crate) fn give_up_reference(mut self, post: &mut dyn Post) {
+        if let Some(errand) = &mut self.errand {
+            errand.about = About::Nothing;
+        }
+        self.end(Status::Unavailable, post);
     }
 
     /// Cancels this attempt and begins the next one, a bounded number of times.
@@ -158,8 +359,12 @@ impl InFlight {
         let _already_cancelled =
             self.item().ticket().cancel_to_retry(self.attempt, &mut core.sequencer.enter());
         let reserved = self.reserved.take();
-        release(self.item(), self.attempt, reserved, post);
+        release(self.item(), self.attempt, reserved, self.errand.as_deref(), post);
+        if let Some(errand) = &mut self.errand {
+            errand.reserved.clear();
+        }
         self.attempt = self.item().ticket().attempt();
+        self.step = 0;
         core.metrics.retries.increment(1);
         if self.attempt >= ATTEMPTS_MAX {
             return self.end(Status::Contended, post);
@@ -167,28 +372,49 @@ impl InFlight {
         if self.is_past_deadline(now_ns) {
             return self.end(Status::DeadlineExceeded, post);
         }
-        let shard = core.shard_of(self.transfer().debit_wallet);
-        post.post(shard, ShardMessage::BeginOne(self));
+        references::send_on(self, post);
     }
 
     fn journal(
         &self,
         verdict: Verdict,
         now_ns: u64,
+        valid_until_ns: u64,
+        route: &Route,
+        encode: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<Committed, NotCommitted> {
+        match route.parts() {
+            [] => self.journal_for(verdict, now_ns, valid_until_ns, &[], encode),
+            [debit, credit] => {
+                self.journal_for(verdict, now_ns, valid_until_ns, &[debit.wallet, credit.wallet], encode)
+            }
+            parts => {
+                let wallets: Vec<WalletId> = parts.iter().map(|part| part.wallet).collect();
+                self.journal_for(verdict, now_ns, valid_until_ns, &wallets, encode)
+            }
+        }
+    }
+
+    fn journal_for(
+        &self,
+        verdict: Verdict,
+        now_ns: u64,
+        valid_until_ns: u64,
         wallets: &[WalletId],
         encode: impl FnOnce(&mut Vec<u8>),
-    ) -> Result<Committed, NotOpen> {
+    ) -> Result<Committed, NotCommitted> {
         PAYLOAD.with_borrow_mut(|payload| {
             payload.clear();
             encode(payload);
             let item = self.item();
             let mut section = self.core().sequencer.enter();
-            item.ticket().commit(self.attempt, verdict, &mut section, now_ns, payload, wallets)
+            let times = (now_ns, valid_until_ns);
+            item.ticket().commit(self.attempt, verdict, &mut section, times, payload, wallets)
         })
     }
 
     /// Ends it without an entry. The item is taken first: nothing that fails in here is tried again.
-    fn end(&mut self, status: Status, post: &mut dyn Post) {
+    fn end(&mut self, refusal: impl Into<Refusal>, post: &mut dyn Post) {
         let item = self.item.take().expect("an operation ends once");
         let core = Arc::clone(&item.request.core);
         let closed = item.ticket().close(&mut core.sequencer.enter());
@@ -196,11 +422,13 @@ impl InFlight {
             closed.is_ok(),
             "only its holder ends an operation, so some attempt of it is open until then"
         );
-        release(&item, self.attempt, self.reserved.take(), post);
-        if matches!(item.request.operations(), crate::request::Operations::CreateTransfers { .. }) {
-            pass_claim_on(&core, item.transfer().id, post);
+        let errand = self.errand.take();
+        release(&item, self.attempt, self.reserved.take(), errand.as_deref(), post);
+        let_go(&core, errand.as_deref(), post);
+        if let Some(order) = item.order() {
+            pass_claim_on(&core, order.id(), post);
         }
-        item.request.refuse(item.index, status.into());
+        item.request.refuse(item.index, refusal.into());
     }
 }
 
@@ -214,39 +442,68 @@ impl Drop for InFlight {
     }
 }
 
-/// A transfer that stands in the journal and of which nobody has been told yet. Dropped, it tells them all the same:
+/// A route that follows from the order alone.
+fn of_route(route: Route) -> Resolution {
+    Resolution { route, valid_until_ns: u64::MAX, facts: None }
+}
+
+/// An order that stands in the journal and of which nobody has been told yet. Dropped, it tells them all the same:
 /// what is committed stays committed, whatever becomes of the wallet that committed it.
 #[derive(Debug)]
-pub(crate) struct CommittedTransfer {
+pub(crate) struct CommittedOrder {
     item: RequestItem,
     number: u8,
     reserved: Option<Reserved>,
+    errand: Option<Box<Errand>>,
     announced: bool,
     pub(crate) committed: Committed,
 }
 
-impl CommittedTransfer {
-    pub(crate) fn transfer(&self) -> &Transfer {
-        self.item.transfer()
+impl CommittedOrder {
+    /// The order; `None` if it is the end of a hold by its time.
+    #[cfg(test)]
+    pub(crate) fn order(&self) -> Option<&Order> {
+        self.item.order()
     }
 
-    /// Tells the wallet that reserved, whoever waited on the claim, and the request.
+    /// Tells the wallets that reserved, whoever waited on the claim, and the request.
     pub(crate) fn announce(mut self, post: &mut dyn Post) {
         self.tell(post);
     }
 
     fn tell(&mut self, post: &mut dyn Post) {
         self.announced = true;
-        if let Some(reserved) = self.reserved {
-            let shard = self.item.request.core.shard_of(reserved.wallet);
+        let core = Arc::clone(&self.item.request.core);
+        let errand = self.errand.take();
+        let committed = self.committed;
+        for reserved in all_reserved(self.reserved, errand.as_deref()) {
             let attempt = Attempt { item: self.item.clone(), number: self.number };
-            post.post(shard, ShardMessage::Settled { reserved, attempt, seq: self.committed.seq });
+            let message = ShardMessage::Settled { reserved, attempt, committed };
+            post.post(core.shard_of(reserved.wallet), message);
         }
-        settle_claim(&self.item, &outcome(Status::Created, self.committed, RefusalDetail::None));
+        match self.item.order() {
+            // Before anybody who refers to it can be told of it.
+            Some(Order::Pending(pending)) => {
+                let original = Original::of_pending(pending, committed.timestamp_ns);
+                core.originals.note(pending.transfer.id, original, committed.seq);
+            }
+            Some(Order::Transfer(_) | Order::Transaction(_)) => {}
+            order => {
+                let kind = order.map_or(OrderKind::Expire, Order::kind);
+                let facts = errand.as_ref().and_then(|errand| errand.plan.as_ref()?.facts.as_ref());
+                if let (Some(About::Original(id)), Some(facts)) =
+                    (errand.as_ref().map(|errand| errand.about), facts)
+                {
+                    core.originals.progress(id, kind, facts, committed.seq);
+                }
+                let_go(&core, errand.as_deref(), post);
+            }
+        }
+        settle_claim(&self.item, &outcome(Status::Created, committed, RefusalDetail::None), post);
     }
 }
 
-impl Drop for CommittedTransfer {
+impl Drop for CommittedOrder {
     fn drop(&mut self) {
         if !self.announced {
             let core = Arc::clone(&self.item.request.core);
@@ -255,21 +512,46 @@ impl Drop for CommittedTransfer {
     }
 }
 
+fn all_reserved(first: Option<Reserved>, errand: Option<&Errand>) -> impl Iterator<Item = Reserved> {
+    let others = errand.map_or(&[][..], |errand| &errand.reserved);
+    first.into_iter().chain(others.iter().copied())
+}
+
 /// What was reserved for the attempt is not needed any more.
-fn release(item: &RequestItem, number: u8, reserved: Option<Reserved>, post: &mut dyn Post) {
-    if let Some(reserved) = reserved {
+fn release(
+    item: &RequestItem,
+    number: u8,
+    first: Option<Reserved>,
+    errand: Option<&Errand>,
+    post: &mut dyn Post,
+) {
+    for reserved in all_reserved(first, errand) {
         let shard = item.request.core.shard_of(reserved.wallet);
         let attempt = Attempt { item: item.clone(), number };
         post.post(shard, ShardMessage::Released { reserved, attempt });
     }
 }
 
-/// The id is not used up, so whoever waited for it goes on in its place.
-fn pass_claim_on(core: &Core, id: TransferId, post: &mut dyn Post) {
-    while let Some(next) = core.claims.release(id) {
+/// What it had for itself alone is the next one's.
+fn let_go(core: &Arc<Core>, errand: Option<&Errand>, post: &mut dyn Post) {
+    match errand.map(|errand| errand.about) {
+        Some(About::Original(id)) => references::let_go(core, id, post),
+        Some(About::Absent(id)) => pass_claim_on(core, id, post),
+        Some(About::Nothing) | None => {}
+    }
+}
+
+/// The id is not used up: whoever waited for it goes on in its place, and who is about it looks at it again.
+fn pass_claim_on(core: &Arc<Core>, id: TransferId, post: &mut dyn Post) {
+    loop {
+        let released = core.claims.release(id);
+        for referrer in released.others {
+            references::resume_waiter(core, referrer, post);
+        }
+        let Some((next, claim_number)) = released.next else { return };
+        let Waiter::Same(next) = next else { panic!("who refers to an id does not take it over") };
         if !core.is_ending() {
-            let shard = core.shard_of(next.transfer().debit_wallet);
-            return post.post(shard, ShardMessage::BeginOne(InFlight::new(next)));
+            return references::send_on(InFlight::new(next, claim_number), post);
         }
         // Mailboxes may be closed by now, and what they drop would end in here again, however many there are.
         next.request.refuse(next.index, Status::Unavailable.into());
@@ -280,11 +562,19 @@ fn outcome(status: Status, committed: Committed, detail: RefusalDetail) -> Outco
     Outcome { status, replayed: false, seq: committed.seq, timestamp_ns: committed.timestamp_ns, detail }
 }
 
-/// The transfer's id is decided: tells everybody who asked for it.
-fn settle_claim(item: &RequestItem, outcome: &Outcome) {
-    let transfer = item.transfer();
-    for waiter in item.request.core.claims.decide(transfer.id, outcome.seq) {
-        waiter.finish_from_original(transfer, outcome);
+/// The order's id is decided: tells everybody who asked for it, and whoever is about it.
+fn settle_claim(item: &RequestItem, outcome: &Outcome, post: &mut dyn Post) {
+    if let Some(order) = item.order() {
+        let core = &item.request.core;
+        for waiter in core.claims.decide(order.id(), outcome.seq) {
+            match waiter {
+                Waiter::Same(waiter) => {
+                    waiter.request.note_same_route(waiter.index, &item.request, item.index);
+                    waiter.finish_from_original(order, outcome);
+                }
+                referrer @ Waiter::Refers(_) => references::resume_waiter(core, referrer, post),
+            }
+        }
     }
     item.request.finish(item.index, outcome);
 }

@@ -6,7 +6,7 @@ use crate::request::Operations;
 use crate::shard_machine::ShardMessage;
 use crate::test_house::{Asked, House, NOW, transfer, wallet_terms};
 use crate::ticket::Fate;
-use ledger::{Outcome, RefusalDetail, Status, TransferId, WalletId};
+use ledger::{Order, Outcome, RefusalDetail, Status, TransferId, WalletId};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -35,9 +35,13 @@ fn a_commit_tells_the_wallet_that_reserved_those_who_wait_and_the_request() {
         house.waits(&again);
         in_flight.set_reserved(RESERVED);
         let attempt = in_flight.attempt();
-        let committed = in_flight.commit_transfer(NOW).expect("it is open");
-        assert_eq!(first.request.ticket(0).fate(0), Fate::Committed { seq: 1 });
-        assert_eq!(committed.transfer(), &transfer(7));
+        let committed = in_flight.commit_order(NOW).expect("it is open");
+        let told = committed.committed;
+        assert_eq!(
+            first.request.ticket(0).fate(0),
+            Fate::Committed { seq: 1, timestamp_ns: told.timestamp_ns }
+        );
+        assert_eq!(committed.order(), Some(&Order::Transfer(transfer(7))));
         assert!(house.posted().is_empty() && !first.is_answered());
         if announced {
             committed.announce(&mut house.mailboxes.clone());
@@ -48,8 +52,8 @@ fn a_commit_tells_the_wallet_that_reserved_those_who_wait_and_the_request() {
         assert_eq!(posted.len(), 1, "{posted:?}");
         let expected_shard = house.core.shard_of(WalletId(1));
         assert!(
-            matches!(&posted[0], (shard, ShardMessage::Settled { reserved: RESERVED, attempt: told, seq: 1 })
-                if *shard == expected_shard && *told == attempt),
+            matches!(&posted[0], (shard, ShardMessage::Settled { reserved: RESERVED, attempt: by, committed })
+                if *shard == expected_shard && *by == attempt && *committed == told),
             "{posted:?}"
         );
         let outcome = house.outcome(&first);
@@ -65,7 +69,7 @@ fn a_commit_tells_the_wallet_that_reserved_those_who_wait_and_the_request() {
 fn a_commit_without_a_reservation_tells_no_wallet() {
     let mut house = House::new(false);
     let asked = house.transfer(7, u64::MAX);
-    house.granted(&asked).commit_transfer(NOW).expect("it is open").announce(&mut house.mailboxes.clone());
+    house.granted(&asked).commit_order(NOW).expect("it is open").announce(&mut house.mailboxes.clone());
     assert!(house.posted().is_empty());
     assert_eq!(house.outcome(&asked).status, Status::Created);
 }
@@ -78,7 +82,12 @@ fn a_refusal_for_good_releases_uses_the_id_up_and_is_what_the_others_are_told() 
     house.waits(&again);
     in_flight.set_reserved(RESERVED);
     let attempt = in_flight.attempt();
-    in_flight.refuse_for_good(Status::CreditWalletNotFound.into(), NOW, &mut house.mailboxes.clone());
+    in_flight.refuse_for_good(
+        Status::CreditWalletNotFound.into(),
+        u64::MAX,
+        NOW,
+        &mut house.mailboxes.clone(),
+    );
     let posted = house.posted();
     assert!(
         matches!(&posted[..], [(_, ShardMessage::Released { reserved: RESERVED, attempt: told })] if *told == attempt),
@@ -120,7 +129,7 @@ fn a_refusal_for_now_frees_the_id_or_gives_it_to_who_waits() {
     assert_eq!(house.outcome(&last), refused(Status::Contended));
     assert!(house.posted().is_empty());
     assert_eq!(house.core.claims.decided(TransferId(7)), None);
-    assert_eq!(house.core.claims.claim(TransferId(7), || panic!("nobody waits")), Claim::Granted);
+    assert_eq!(house.core.claims.claim(TransferId(7), 0, || panic!("nobody waits")), Claim::Granted);
     assert_eq!(house.core.sequencer.appended_seq(), 0);
 }
 
@@ -136,7 +145,7 @@ fn an_operation_that_is_dropped_anywhere_is_refused_for_now() {
         let posted = house.posted();
         assert!(matches!(&posted[..], [(_, ShardMessage::Released { .. })]), "{posted:?}");
         assert_eq!(house.outcome(&asked), refused(status));
-        assert_eq!(house.core.claims.claim(TransferId(7), || panic!("nobody waits")), Claim::Granted);
+        assert_eq!(house.core.claims.claim(TransferId(7), 0, || panic!("nobody waits")), Claim::Granted);
     }
 }
 
@@ -148,7 +157,7 @@ fn a_cancelled_attempt_commits_nothing_and_is_followed_by_the_next() {
     in_flight.set_reserved(RESERVED);
     let old = in_flight.attempt();
     asked.request.ticket(0).cancel_to_retry(0, &mut house.core.sequencer.enter()).expect("it is open");
-    let cancelled = in_flight.commit_transfer(NOW).expect_err("it is cancelled");
+    let cancelled = in_flight.commit_order(NOW).expect_err("it is cancelled");
     assert_eq!(house.core.sequencer.appended_seq(), 0);
     cancelled.attempt_again(NOW, &mut house.mailboxes.clone());
     let mut posted = house.posted();
@@ -161,7 +170,7 @@ fn a_cancelled_attempt_commits_nothing_and_is_followed_by_the_next() {
     assert_eq!((next.attempt().number, old.number), (1, 0));
     assert!(next.attempt() != old, "they are told apart");
     assert_eq!(next.attempt(), next.attempt());
-    next.commit_transfer(NOW).expect("it is open").announce(&mut house.mailboxes.clone());
+    next.commit_order(NOW).expect("it is open").announce(&mut house.mailboxes.clone());
     assert!(house.posted().is_empty(), "the next attempt has reserved nothing");
     assert_eq!(house.outcome(&asked).status, Status::Created);
 }
@@ -199,10 +208,10 @@ fn what_was_refused_for_good_meanwhile_is_attempted_again_if_its_attempt_was_can
     let asked = house.transfer(7, u64::MAX);
     let in_flight = house.granted(&asked);
     asked.request.ticket(0).cancel_to_retry(0, &mut house.core.sequencer.enter()).expect("it is open");
-    in_flight.refuse_for_good(Status::InsufficientFunds.into(), NOW, &mut house.mailboxes.clone());
+    in_flight.refuse_for_good(Status::InsufficientFunds.into(), u64::MAX, NOW, &mut house.mailboxes.clone());
     assert_eq!(house.core.sequencer.appended_seq(), 0, "its refusal may rest on what was cancelled");
     let next = begun(&house, house.posted().pop().expect("it is begun again"));
-    next.refuse_for_good(Status::InsufficientFunds.into(), NOW, &mut house.mailboxes.clone());
+    next.refuse_for_good(Status::InsufficientFunds.into(), u64::MAX, NOW, &mut house.mailboxes.clone());
     assert_eq!(house.outcome(&asked).status, Status::InsufficientFunds);
 }
 
@@ -213,22 +222,22 @@ fn a_creation_has_no_claim() {
         |house: &House, id| house.request(Operations::CreateWallets(vec![wallet_terms(id)]), u64::MAX);
     let created = create(&house, 1);
     let committed =
-        InFlight::new(created.item()).commit_wallet(NOW).expect("nobody else resolves its ticket");
+        InFlight::new(created.item(), 0).commit_wallet(NOW).expect("nobody else resolves its ticket");
     assert_eq!(committed.seq, 1);
     let outcome = house.outcome(&created);
     assert_eq!((outcome.status, outcome.seq, outcome.replayed), (Status::Created, 1, false));
-    assert_eq!(created.request.ticket(0).fate(0), Fate::Committed { seq: 1 });
+    assert!(matches!(created.request.ticket(0).fate(0), Fate::Committed { seq: 1, .. }));
 
     let again = create(&house, 1);
     let exists = Outcome { status: Status::Exists, replayed: true, ..outcome };
-    InFlight::new(again.item()).finish_unclaimed(&exists);
+    InFlight::new(again.item(), 0).finish_unclaimed(&exists);
     assert_eq!(again.outcome(), exists);
 
     let late = create(&house, 2);
-    InFlight::new(late.item()).refuse_for_now(Status::DeadlineExceeded, &mut house.mailboxes.clone());
+    InFlight::new(late.item(), 0).refuse_for_now(Status::DeadlineExceeded, &mut house.mailboxes.clone());
     assert_eq!(late.outcome(), refused(Status::DeadlineExceeded));
     let dropped = create(&house, 3);
-    drop(InFlight::new(dropped.item()));
+    drop(InFlight::new(dropped.item(), 0));
     assert_eq!(dropped.outcome(), refused(Status::InternalError));
     assert!(house.posted().is_empty());
 }
@@ -238,7 +247,7 @@ fn what_it_is_about_is_known_while_it_is_on_its_way() {
     let house = House::new(false);
     let asked = house.transfer(7, NOW);
     let in_flight = house.granted(&asked);
-    assert_eq!((in_flight.index(), in_flight.transfer()), (0, &transfer(7)));
+    assert_eq!((in_flight.index(), in_flight.order()), (0, Some(&Order::Transfer(transfer(7)))));
     assert!(Arc::ptr_eq(in_flight.request(), &asked.request));
     assert!(!in_flight.is_past_deadline(NOW - 1) && in_flight.is_past_deadline(NOW));
     let other = house.transfer(7, NOW);
@@ -265,5 +274,5 @@ fn however_many_wait_for_one_id_closed_mailboxes_answer_them_all() {
     for asked in waiting {
         assert_eq!(asked.outcome(), refused(Status::Unavailable));
     }
-    assert_eq!(house.core.claims.claim(TransferId(7), || panic!("nobody waits")), Claim::Granted);
+    assert_eq!(house.core.claims.claim(TransferId(7), 0, || panic!("nobody waits")), Claim::Granted);
 }

@@ -17,8 +17,10 @@ mod in_flight;
 mod in_flight_tests;
 #[cfg(all(test, bursar_loom))]
 mod memory_order_tests;
+mod originals;
 mod outbox;
 mod reader_pool;
+mod references;
 mod request;
 mod request_part;
 mod router_actor;
@@ -41,4 +43,6 @@ pub use admission::Rejection;
 pub use core::{FATAL_FAULT_PLACES, FaultHook, OnFatal};
 pub use engine::{Engine, EngineOptions, EngineStatus, StartError};
 pub use persistence::{PersistenceError, RecoveryReport};
-pub use request::{Answer, Answered, Operations, Reply, TransferView, TrialBalanceView, WalletView};
+pub use request::{
+    Answer, Answered, Operations, Progress, Reply, TransferView, TrialBalanceView, WalletView,
+};

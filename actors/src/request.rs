@@ -9,10 +9,12 @@ use crate::core::Core;
 use crate::ticket::{Fate, Ticket};
 use ledger::fold::AssetTotals;
 use ledger::{
-    Asset, NewWallet, Outcome, Refusal, RefusalDetail, Status, Transfer, TransferId, Wallet, WalletId,
+    Asset, HoldState, HoldTerms, NewWallet, Order, Outcome, Pending, Refusal, RefusalDetail, Route, Status,
+    TransferId, Wallet, WalletChange, WalletId,
 };
 use parking_lot::Mutex;
 use persistence::Poisoned;
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, AtomicUsize, Ordering};
@@ -24,13 +26,17 @@ pub enum Operations {
     CreateAssets(Vec<Result<Asset, Refusal>>),
     /// Create wallets.
     CreateWallets(Vec<NewWallet>),
-    /// Do transfers, each on its own.
-    CreateTransfers {
-        /// The transfers.
-        transfers: Vec<Transfer>,
+    /// Change settings of wallets.
+    ChangeWallets(Vec<WalletChange>),
+    /// Do orders of any kind, each on its own.
+    Orders {
+        /// The orders.
+        orders: Vec<Order>,
         /// Whether the positions of their wallets are asked for.
         with_balances: bool,
     },
+    /// Let holds expire whose time has come; asked for by the server itself.
+    ExpireHolds(Vec<TransferId>),
     /// Wallets as they are now.
     LookupWallets(Vec<WalletId>),
     /// Transfers as they were decided.
@@ -45,7 +51,9 @@ impl Operations {
         match self {
             Operations::CreateAssets(assets) => assets.len(),
             Operations::CreateWallets(wallets) => wallets.len(),
-            Operations::CreateTransfers { transfers, .. } => transfers.len(),
+            Operations::ChangeWallets(changes) => changes.len(),
+            Operations::Orders { orders, .. } => orders.len(),
+            Operations::ExpireHolds(ids) => ids.len(),
             Operations::LookupWallets(ids) => ids.len(),
             Operations::LookupTransfers(ids) => ids.len(),
             Operations::TrialBalance => 1,
@@ -62,7 +70,9 @@ impl Operations {
         match self {
             Operations::CreateAssets(_)
             | Operations::CreateWallets(_)
-            | Operations::CreateTransfers { .. } => true,
+            | Operations::ChangeWallets(_)
+            | Operations::Orders { .. }
+            | Operations::ExpireHolds(_) => true,
             Operations::LookupWallets(_) | Operations::LookupTransfers(_) | Operations::TrialBalance => false,
         }
     }
@@ -75,15 +85,40 @@ pub struct WalletView {
     pub wallet: Wallet,
     /// The moment.
     pub as_of_seq: u64,
+    /// Ledger time when it was read: what has expired by then does not count.
+    pub as_of_ns: u64,
 }
 
-/// A transfer and what it was first answered.
+/// An order, what it was first answered, and what has become of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransferView {
     /// As it was asked for.
-    pub transfer: Transfer,
+    pub order: Order,
     /// Created, or refused for good.
     pub outcome: Outcome,
+    /// What others have made of it.
+    pub progress: Progress,
+}
+
+/// What has become of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Nothing can: it was refused, or is itself a void or a reversal.
+    None,
+    /// It is a hold.
+    Hold {
+        /// As it was made.
+        terms: HoldTerms,
+        /// How it has ended, if it has.
+        state: HoldState,
+    },
+    /// It has moved money.
+    Moved {
+        /// How much; of a transaction 1, which is all of it.
+        amount: u128,
+        /// How much of that was moved back.
+        reversed: u128,
+    },
 }
 
 /// The totals of all assets as of a moment.
@@ -107,7 +142,7 @@ pub enum Answer {
     },
     /// One view per wallet asked for, in order.
     Wallets(Vec<Option<WalletView>>),
-    /// One view per transfer asked for, in order.
+    /// One view per order asked for, in order.
     Transfers(Vec<Option<TransferView>>),
     /// The totals.
     TrialBalance(TrialBalanceView),
@@ -175,6 +210,8 @@ pub(crate) struct Request {
     views: Mutex<Views>,
     /// Positions that were asked for beside the outcomes, filled by a read that follows the transfers.
     balances: Mutex<Vec<Option<WalletView>>>,
+    /// The wallets of orders that do not name them themselves, if positions are asked for.
+    routes: Mutex<HashMap<u32, Vec<WalletId>>>,
     /// Operations without an outcome, and one for the router until it has given them all out.
     unfinished: AtomicUsize,
     /// The newest entry that the answer depends on.
@@ -218,6 +255,7 @@ impl Request {
             details: Mutex::default(),
             views: Mutex::new(views),
             balances: Mutex::default(),
+            routes: Mutex::default(),
             unfinished: AtomicUsize::new(count + 1),
             seen_seq: AtomicU64::new(0),
             deadline_ns,
@@ -230,12 +268,54 @@ impl Request {
         &self.operations
     }
 
-    /// The transfer at `index` of a request that asks for transfers.
-    pub(crate) fn transfer(&self, index: u32) -> &Transfer {
+    /// The order at `index`, if the request is one for orders.
+    #[inline]
+    pub(crate) fn order(&self, index: u32) -> Option<&Order> {
         match &self.operations {
-            Operations::CreateTransfers { transfers, .. } => &transfers[index as usize],
-            other => panic!("only a request for transfers has them: {other:?}"),
+            Operations::Orders { orders, .. } => Some(&orders[index as usize]),
+            _ => None,
         }
+    }
+
+    fn wants_balances(&self) -> bool {
+        matches!(self.operations, Operations::Orders { with_balances: true, .. })
+    }
+
+    /// Notes which wallets the order at `index` goes to, which it does not say itself.
+    pub(crate) fn note_route(&self, index: u32, wallets: impl Iterator<Item = WalletId>) {
+        if self.wants_balances() {
+            self.routes.lock().insert(index, wallets.collect());
+        }
+    }
+
+    /// The same, for an order that is answered from another one with the same id.
+    pub(crate) fn note_same_route(&self, index: u32, other: &Self, other_index: u32) {
+        if !self.wants_balances() {
+            return;
+        }
+        if let Some(order) = other.order(other_index)
+            && !other.wants_balances()
+            && order.refers_to().is_some()
+        {
+            // Not noted there. Its positions are left out; who wants them reads the wallets.
+            return;
+        }
+        let wallets = other.route_of(other_index);
+        self.note_route(index, wallets.into_iter());
+    }
+
+    /// The wallets of the order at `index`, in the order in which they were asked.
+    fn route_of(&self, index: u32) -> Vec<WalletId> {
+        if let Some(noted) = self.routes.lock().get(&index) {
+            return noted.clone();
+        }
+        let route = match self.order(index) {
+            Some(Order::Transfer(transfer)) => Route::of_transfer(transfer),
+            Some(Order::Pending(Pending { transfer, timeout_s })) => Route::of_pending(transfer, *timeout_s),
+            Some(Order::Transaction(transaction)) => Route::of_legs(&transaction.legs),
+            Some(Order::Post(_) | Order::Void(_) | Order::Reversal(_)) | None => Route::None,
+        };
+        route.parts().iter().map(|part| part.wallet).collect()
     }
 
     /// The wallet at `index` of a request that creates wallets.
@@ -293,7 +373,7 @@ impl Request {
         self.finish_one();
     }
 
-    /// Sets what was found for some transfers of a request that looks transfers up.
+    /// Sets what was found for some orders of a request that looks orders up.
     pub(crate) fn finish_transfers(self: &Arc<Self>, found: Vec<(u32, TransferView)>, count: usize) {
         if let Views::Transfers(views) = &mut *self.views.lock() {
             for (index, view) in found {
@@ -337,15 +417,13 @@ impl Request {
     }
 
     fn complete(self: &Arc<Self>) {
-        if let Operations::CreateTransfers { transfers, with_balances: true } = &self.operations {
-            let mut wallets: Vec<WalletId> = transfers
-                .iter()
-                .flat_map(|transfer| [transfer.debit_wallet, transfer.credit_wallet])
-                .collect();
+        if self.wants_balances() {
+            let mut wallets: Vec<WalletId> =
+                (0..self.operations.len() as u32).flat_map(|index| self.route_of(index)).collect();
             wallets.sort_unstable();
             wallets.dedup();
-            let transfers = Arc::clone(self);
-            let reply = Box::new(move |answered: Answered| transfers.complete_with_balances(answered));
+            let orders = Arc::clone(self);
+            let reply = Box::new(move |answered: Answered| orders.complete_with_balances(answered));
             let read = Request::new(
                 Arc::clone(&self.core),
                 Operations::LookupWallets(wallets),
@@ -353,7 +431,7 @@ impl Request {
                 None,
                 reply,
             );
-            // What the read sees is at least as new as what the transfers did.
+            // What the read sees is at least as new as what the orders did.
             self.core.route(&read);
             return;
         }
@@ -408,17 +486,15 @@ impl Request {
     }
 
     fn take_balances(&self) -> Vec<Vec<WalletView>> {
-        let Operations::CreateTransfers { transfers, with_balances: true } = &self.operations else {
+        if !self.wants_balances() {
             return Vec::new();
-        };
+        }
         let views = std::mem::take(&mut *self.balances.lock());
-        let by_id: std::collections::HashMap<WalletId, WalletView> =
+        let by_id: HashMap<WalletId, WalletView> =
             views.into_iter().flatten().map(|view| (view.wallet.terms.id, view)).collect();
-        let route = |transfer: &Transfer| {
-            let wallets = [transfer.debit_wallet, transfer.credit_wallet];
-            wallets.iter().filter_map(|wallet| by_id.get(wallet)).cloned().collect()
-        };
-        transfers.iter().map(route).collect()
+        let of_order =
+            |index| self.route_of(index).iter().filter_map(|wallet| by_id.get(wallet)).cloned().collect();
+        (0..self.operations.len() as u32).map(of_order).collect()
     }
 }
 
@@ -462,8 +538,10 @@ impl PartialEq for RequestItem {
 impl Eq for RequestItem {}
 
 impl RequestItem {
-    pub(crate) fn transfer(&self) -> &Transfer {
-        self.request.transfer(self.index)
+    /// The order, if that is what it is.
+    #[inline]
+    pub(crate) fn order(&self) -> Option<&Order> {
+        self.request.order(self.index)
     }
 
     pub(crate) fn ticket(&self) -> &Ticket {
@@ -476,13 +554,14 @@ impl RequestItem {
     }
 
     /// Answers this operation from the outcome of an earlier one with the same id.
-    pub(crate) fn finish_from_original(&self, original: &Transfer, outcome: &Outcome) {
-        self.request.finish(self.index, &replayed(original, outcome, self.transfer()));
+    pub(crate) fn finish_from_original(&self, original: &Order, outcome: &Outcome) {
+        let again = self.order().expect("only orders have ids");
+        self.request.finish(self.index, &replayed(original, outcome, again));
     }
 }
 
 /// What `again` is answered when `original` had its id and was answered `outcome`.
-fn replayed(original: &Transfer, outcome: &Outcome, again: &Transfer) -> Outcome {
+fn replayed(original: &Order, outcome: &Outcome, again: &Order) -> Outcome {
     match original.compare(again) {
         Status::Exists if outcome.status.is_success() => {
             Outcome { status: Status::Exists, replayed: true, ..*outcome }

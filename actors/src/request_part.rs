@@ -41,7 +41,7 @@ impl Drop for RequestPart {
         while let Some(item) = self.next() {
             // Dropped, each answers for itself.
             if item.request.operations().is_write() {
-                drop(InFlight::new(item));
+                drop(InFlight::new(item, 0));
             } else {
                 drop(PendingRead::new(item));
             }

@@ -2,12 +2,18 @@
 
 use crate::core::Core;
 use crate::outbox::Outbox;
+use crate::references;
 use crate::request::Request;
 use crate::router_machine;
 use crate::shard_actor::{Batch, ShardActor};
 use crate::supervision::guard;
-use actix::{Actor, ActorContext, Addr, Context, Handler, Message};
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How often it is looked for holds whose time has come. They have stopped counting at their time; only the entries that
+/// say so wait for this.
+const EXPIRY_TICK: Duration = Duration::from_millis(100);
 
 /// A request to begin.
 #[derive(Debug)]
@@ -23,17 +29,30 @@ pub(crate) struct RouterActor {
     core: Arc<Core>,
     shards: Vec<Addr<ShardActor>>,
     outbox: Outbox,
+    /// One of them lets holds expire.
+    expires_holds: bool,
 }
 
 impl RouterActor {
-    pub(crate) fn new(core: Arc<Core>, shards: Vec<Addr<ShardActor>>) -> Self {
+    pub(crate) fn new(core: Arc<Core>, shards: Vec<Addr<ShardActor>>, expires_holds: bool) -> Self {
         let outbox = Outbox::new(shards.len());
-        Self { core, shards, outbox }
+        Self { core, shards, outbox, expires_holds }
     }
 }
 
 impl Actor for RouterActor {
     type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Context<Self>) {
+        if self.expires_holds {
+            context.run_interval(EXPIRY_TICK, |router, context| {
+                if guard(|| references::expire_due(&router.core)).is_err() {
+                    router.core.fatal("a router has failed");
+                    context.terminate();
+                }
+            });
+        }
+    }
 }
 
 impl Drop for RouterActor {

@@ -1,16 +1,19 @@
 //! What a router decides: which operations of a request may begin, and which shard each of them goes to first.
 //!
-//! It checks what needs no wallet (shape, deadline, asset), claims each transfer id, and sends every shard its part of
-//! the request in one message. It keeps no state of its own, and decides nothing that depends on a wallet.
+//! It checks what needs no wallet (shape, deadline, asset), claims each order's id, and sends every shard its part of
+//! the request in one message. What is about another order goes by way of that ([`references`]). It keeps no state of its own, and decides nothing that depends on a wallet.
 
-use crate::claims::Claim;
+use crate::claims::{Claim, Waiter};
 use crate::core::{Core, KnownAsset};
+use crate::in_flight::InFlight;
 use crate::outbox::Post;
-use crate::request::{Operations, Request, RequestItem, TransferView};
+use crate::references;
+use crate::request::{Operations, Progress, Request, RequestItem, TransferView};
 use crate::request_part::RequestPart;
 use crate::shard_machine::ShardMessage;
 use crate::ticket::Verdict;
-use ledger::{Asset, Entry, Outcome, RefusalDetail, Status, WalletId};
+use ledger::original::Original;
+use ledger::{Asset, Order, Outcome, Pending, RefusalDetail, Route, Status, WalletId};
 use persistence::{PersistenceError, entry_codec, read_entries};
 use std::collections::btree_map;
 use std::sync::Arc;
@@ -49,7 +52,24 @@ pub(crate) fn route(core: &Arc<Core>, request: &Arc<Request>, post: &mut dyn Pos
             }
             parts.send(post, ShardMessage::CreateWallets);
         }
-        Operations::CreateTransfers { .. } => begin_transfers(core, request, post),
+        Operations::ChangeWallets(changes) => {
+            let mut parts = Parts::new(core, request);
+            for (index, change) in changes.iter().enumerate() {
+                let index = index as u32;
+                match change.check_shape() {
+                    Ok(()) => parts.add(core, change.wallet, index),
+                    Err(refusal) => request.refuse(index, refusal),
+                }
+            }
+            parts.send(post, ShardMessage::ChangeWallets);
+        }
+        Operations::Orders { orders, .. } => begin_orders(core, request, orders, post),
+        Operations::ExpireHolds(ids) => {
+            for index in 0..ids.len() as u32 {
+                let item = RequestItem { request: Arc::clone(request), index };
+                references::begin_expiry(core, InFlight::new(item, 0), post);
+            }
+        }
         Operations::LookupWallets(ids) => {
             let mut parts = Parts::new(core, request);
             for (index, &id) in ids.iter().enumerate() {
@@ -84,19 +104,23 @@ impl Parts {
     }
 }
 
-fn begin_transfers(core: &Arc<Core>, request: &Arc<Request>, post: &mut dyn Post) {
+fn begin_orders(core: &Arc<Core>, request: &Arc<Request>, orders: &[Order], post: &mut dyn Post) {
     let mut parts = Parts::new(core, request);
     let mut decided = Vec::new();
-    for index in 0..request.operations().len() as u32 {
-        let transfer = request.transfer(index);
-        if let Err(refusal) = transfer.check_shape() {
+    let first_number = core.claims.numbers(orders.len() as u64);
+    for (index, order) in orders.iter().enumerate() {
+        let (index, number) = (index as u32, first_number + index as u64);
+        if let Err(refusal) = order.check_shape() {
             request.refuse(index, refusal);
             continue;
         }
-        core.inject_fault("route", transfer.debit_wallet);
+        core.inject_fault("route", first_wallet(order).unwrap_or_default());
         let item = || RequestItem { request: Arc::clone(request), index };
-        match core.claims.claim(transfer.id, item) {
-            Claim::Granted => parts.add(core, transfer.debit_wallet, index),
+        match core.claims.claim(order.id(), number, || Waiter::Same(item())) {
+            Claim::Granted => match first_wallet(order) {
+                Some(wallet) => parts.add(core, wallet, index),
+                None => references::resume(core, InFlight::new(item(), number), post),
+            },
             Claim::Waits => {}
             Claim::Decided(seq) => decided.push((seq, index)),
         }
@@ -107,17 +131,29 @@ fn begin_transfers(core: &Arc<Core>, request: &Arc<Request>, post: &mut dyn Post
     }
 }
 
-/// Answers transfers whose ids are used up. The original has to be read from the disk, which is no shard's business.
+/// The wallet that an order goes to first; `None` if that depends on what it is about.
+fn first_wallet(order: &Order) -> Option<WalletId> {
+    match order {
+        Order::Transfer(transfer) | Order::Pending(Pending { transfer, .. }) => Some(transfer.debit_wallet),
+        Order::Transaction(transaction) => {
+            Some(Route::of_legs(&transaction.legs).parts().first().expect("it has legs").wallet)
+        }
+        Order::Post(_) | Order::Void(_) | Order::Reversal(_) => None,
+    }
+}
+
+/// Answers orders whose ids are used up. The original has to be read from the disk, which is no shard's business.
 fn answer_from_journal(core: &Arc<Core>, request: &Arc<Request>, decided: Vec<(u64, u32)>) {
     let request = Arc::clone(request);
     read_when_durable(core, decided, move |found| match found {
         Ok(found) => {
-            for (index, view) in found {
+            for (index, Found { view, route, .. }) in found {
                 let item = RequestItem { request: Arc::clone(&request), index };
-                item.finish_from_original(&view.transfer, &view.outcome);
+                request.note_route(index, route.parts().iter().map(|part| part.wallet));
+                item.finish_from_original(&view.order, &view.outcome);
             }
         }
-        // Refused for now, not given up: other transfers of the request may have been done.
+        // Refused for now, not given up: other orders of the request may have been done.
         Err(unread) => {
             for (_, index) in unread {
                 request.refuse(index, Status::Unavailable.into());
@@ -143,19 +179,32 @@ fn look_transfers_up(core: &Arc<Core>, request: &Arc<Request>) {
     read_when_durable(core, decided, move |found| match found {
         Ok(found) => {
             let count = found.len();
-            request.finish_transfers(found, count);
+            for (_, found) in &found {
+                request.saw(found.as_of_seq);
+            }
+            let views = found.into_iter().map(|(index, found)| (index, found.view)).collect();
+            request.finish_transfers(views, count);
         }
         Err(_) => request.give_up(),
     });
 }
 
-type FoundTransfers = Result<Vec<(u32, TransferView)>, Vec<(u64, u32)>>;
+/// An order that was found in the journal.
+#[derive(Clone, Debug)]
+struct Found {
+    view: TransferView,
+    route: Route,
+    /// The newest entry that the view depends on.
+    as_of_seq: u64,
+}
 
-/// Reads the entries that decided some transfers, once they are durable, on a reader's thread.
+type FoundOrders = Result<Vec<(u32, Found)>, Vec<(u64, u32)>>;
+
+/// Reads the entries that decided some orders, once they are durable, on a reader's thread.
 fn read_when_durable(
     core: &Arc<Core>,
     mut decided: Vec<(u64, u32)>,
-    then: impl FnOnce(FoundTransfers) + Send + 'static,
+    then: impl FnOnce(FoundOrders) + Send + 'static,
 ) {
     decided.sort_unstable();
     let newest = decided.last().expect("somebody asked for something").0;
@@ -165,7 +214,7 @@ fn read_when_durable(
             return then(Err(decided));
         }
         let core = Arc::clone(&reading);
-        reading.read_soon(move || match read_transfers(&core, &decided) {
+        reading.read_soon(move || match read_orders(&core, &decided) {
             Ok(found) => then(Ok(found)),
             Err(error) => {
                 core.cannot_read(&error);
@@ -176,23 +225,30 @@ fn read_when_durable(
     core.sequencer.when_durable(newest, Box::new(waiter));
 }
 
-fn read_transfers(core: &Core, decided: &[(u64, u32)]) -> Result<Vec<(u32, TransferView)>, PersistenceError> {
+fn read_orders(core: &Core, decided: &[(u64, u32)]) -> Result<Vec<(u32, Found)>, PersistenceError> {
     let mut seqs: Vec<u64> = decided.iter().map(|&(seq, _)| seq).collect();
     seqs.dedup();
     let mut found = Vec::with_capacity(decided.len());
     let mut rest = decided.iter().peekable();
     read_entries(core.journal.as_ref(), &seqs, &mut |seq, timestamp_ns, entry| {
-        let (transfer, status, detail) = match entry {
-            Entry::Transferred(transfer) => (transfer, Status::Created, RefusalDetail::None),
-            Entry::TransferRefused { transfer, refusal } => (transfer, refusal.status, refusal.detail),
-            other => panic!("only transfers use up ids, and entry {seq} is {other:?}"),
+        let route = entry.route();
+        let original = Original::of_entry(&entry, timestamp_ns);
+        let (order, refusal) =
+            entry.into_order().unwrap_or_else(|| panic!("only orders use up ids, and entry {seq} is none"));
+        let (status, detail) = refusal
+            .map_or((Status::Created, RefusalDetail::None), |refusal| (refusal.status, refusal.detail));
+        // In the table stands what others have made of it; without a word there, it is as its own entry has made it.
+        let (original, progress_seq) = core.originals.known(order.id()).unwrap_or((original, seq));
+        let progress = match original {
+            Original::Neither => Progress::None,
+            Original::Hold { terms, state } => Progress::Hold { terms, state },
+            Original::Moved { amount, reversed, .. } => Progress::Moved { amount, reversed },
         };
-        let view = TransferView {
-            transfer,
-            outcome: Outcome { status, replayed: false, seq, timestamp_ns, detail },
-        };
+        let outcome = Outcome { status, replayed: false, seq, timestamp_ns, detail };
+        let view = TransferView { order, outcome, progress };
+        let one = Found { view, route, as_of_seq: progress_seq.max(seq) };
         while let Some(&(_, index)) = rest.next_if(|(wanted, _)| *wanted == seq) {
-            found.push((index, view.clone()));
+            found.push((index, one.clone()));
         }
         Ok(())
     })?;
@@ -222,8 +278,14 @@ fn create_asset(core: &Core, request: &Arc<Request>, index: u32, asset: &Asset) 
             entry_codec::encode_asset_created(asset, &mut payload);
             let now_ns = core.sequencer.now_ns();
             let ticket = request.ticket(index);
-            let committed =
-                ticket.commit(0, Verdict::Done, &mut core.sequencer.enter(), now_ns, &payload, &[]);
+            let committed = ticket.commit(
+                0,
+                Verdict::Done,
+                &mut core.sequencer.enter(),
+                (now_ns, u64::MAX),
+                &payload,
+                &[],
+            );
             let committed = committed.expect("nobody else knows of this ticket");
             let (created_seq, created_at_ns) = (committed.seq, committed.timestamp_ns);
             vacant.insert(KnownAsset { asset: asset.clone(), created_seq, created_at_ns });

@@ -7,13 +7,16 @@
 use crate::core::Core;
 use crate::in_flight::{Attempt, InFlight, Reserved};
 use crate::outbox::{Outbox, Post};
+use crate::references;
 use crate::request::{Operations, PendingRead, RequestItem, WalletView};
 use crate::request_part::RequestPart;
 use crate::trial_balance::{PendingShardSum, PendingSum};
 use crate::wallet_machine::WalletMessage;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use ledger::{Status, Wallet, WalletId};
+use ledger::decide::decide;
+use ledger::{Circumstances, Decision, Status, Wallet, WalletId};
+use persistence::Committed;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -23,12 +26,14 @@ const SUM_UP_STEP: usize = 4096;
 /// A message to a shard.
 #[derive(Debug)]
 pub(crate) enum ShardMessage {
-    /// The transfers of a request that begin at this shard's wallets.
+    /// The orders of a request that begin at this shard's wallets.
     Begin(RequestPart),
-    /// One transfer, to begin (again).
+    /// One order, to begin (again).
     BeginOne(InFlight),
-    /// A transfer that the debit wallet has accepted, for the credit wallet.
+    /// An order that the wallets before have accepted, for the next one.
     Continue(InFlight),
+    /// An order about another one that it waited for, to be looked at again.
+    Resume(InFlight),
     /// What a wallet has reserved is in the journal.
     Settled {
         /// The wallet and its reservation.
@@ -36,7 +41,7 @@ pub(crate) enum ShardMessage {
         /// What it was reserved for.
         attempt: Attempt,
         /// The entry.
-        seq: u64,
+        committed: Committed,
     },
     /// What a wallet has reserved is not needed any more.
     Released {
@@ -47,6 +52,8 @@ pub(crate) enum ShardMessage {
     },
     /// Wallets to create.
     CreateWallets(RequestPart),
+    /// Wallets to change.
+    ChangeWallets(RequestPart),
     /// Wallets to read.
     Read(RequestPart),
     /// Wallets to sum up.
@@ -158,19 +165,20 @@ impl<A> ShardMachine<A> {
         match message {
             ShardMessage::Begin(mut part) => {
                 while let Some(item) = part.next() {
-                    self.begin(InFlight::new(item), host, post);
+                    self.begin(InFlight::new(item, 0), host, post);
                 }
             }
             ShardMessage::BeginOne(in_flight) => self.begin(in_flight, host, post),
-            ShardMessage::Continue(in_flight) => {
-                let wallet = in_flight.transfer().credit_wallet;
-                match self.live(wallet, host) {
-                    Some(address) => host.deliver(address, WalletMessage::Continue(in_flight)),
-                    None => self.refuse_unknown(in_flight, Status::CreditWalletNotFound, post),
-                }
+            ShardMessage::Continue(in_flight) => match self.live(in_flight.part().wallet, host) {
+                Some(address) => host.deliver(address, WalletMessage::Continue(in_flight)),
+                None => self.refuse_unknown(in_flight, post),
+            },
+            ShardMessage::Resume(in_flight) => {
+                let core = Arc::clone(&self.core);
+                references::resume(&core, in_flight, post);
             }
-            ShardMessage::Settled { reserved, attempt, seq } => {
-                let message = WalletMessage::Settled { slot: reserved.slot, attempt, seq };
+            ShardMessage::Settled { reserved, attempt, committed } => {
+                let message = WalletMessage::Settled { slot: reserved.slot, attempt, committed };
                 self.deliver_to_live(reserved.wallet, message, host);
             }
             ShardMessage::Released { reserved, attempt } => {
@@ -179,7 +187,12 @@ impl<A> ShardMachine<A> {
             }
             ShardMessage::CreateWallets(mut part) => {
                 while let Some(item) = part.next() {
-                    self.create(InFlight::new(item), host);
+                    self.create(InFlight::new(item, 0), host);
+                }
+            }
+            ShardMessage::ChangeWallets(mut part) => {
+                while let Some(item) = part.next() {
+                    self.change(InFlight::new(item, 0), host, post);
                 }
             }
             ShardMessage::Read(mut part) => {
@@ -195,18 +208,32 @@ impl<A> ShardMachine<A> {
     }
 
     fn begin<H: WalletHost<Address = A>>(&mut self, in_flight: InFlight, host: &mut H, post: &mut dyn Post) {
-        let wallet = in_flight.transfer().debit_wallet;
+        let wallet = in_flight.part().wallet;
         if let Some(address) = self.live(wallet, host) {
             host.deliver(address, WalletMessage::Begin(in_flight));
         } else if in_flight.is_past_deadline(self.core.sequencer.now_ns()) {
             in_flight.refuse_for_now(Status::DeadlineExceeded, post);
         } else {
-            self.refuse_unknown(in_flight, Status::DebitWalletNotFound, post);
+            self.refuse_unknown(in_flight, post);
         }
     }
 
-    fn refuse_unknown(&self, in_flight: InFlight, status: Status, post: &mut dyn Post) {
-        in_flight.refuse_for_good(status.into(), self.core.sequencer.now_ns(), post);
+    fn refuse_unknown(&self, in_flight: InFlight, post: &mut dyn Post) {
+        let now_ns = self.core.sequencer.now_ns();
+        match decide(None, &in_flight.part(), &Circumstances::settled(now_ns)) {
+            Decision::Refuse { refusal, valid_until_ns } => {
+                in_flight.refuse_for_good(refusal, valid_until_ns, now_ns, post);
+            }
+            other => panic!("{other:?} is no answer of a wallet that does not exist: {in_flight:?}"),
+        }
+    }
+
+    fn change<H: WalletHost<Address = A>>(&mut self, in_flight: InFlight, host: &mut H, post: &mut dyn Post) {
+        let change = in_flight.change().expect("only changes are sent so");
+        match self.live(change.wallet, host) {
+            Some(address) => host.deliver(address, WalletMessage::Change(in_flight)),
+            None => in_flight.refuse_for_now(Status::WalletNotFound, post),
+        }
     }
 
     fn create<H: WalletHost<Address = A>>(&mut self, in_flight: InFlight, host: &mut H) {
@@ -235,7 +262,8 @@ impl<A> ShardMachine<A> {
             Slot::Dormant(wallet) => {
                 // Nothing is open in a dormant wallet, so it stands as of whatever is the newest entry.
                 let as_of_seq = self.core.sequencer.appended_seq();
-                let view = WalletView { wallet: Wallet::clone(wallet), as_of_seq };
+                let as_of_ns = self.core.sequencer.now_ns();
+                let view = WalletView { wallet: Wallet::clone(wallet), as_of_seq, as_of_ns };
                 item.request.finish_wallet(item.index, Some(view));
             }
             Slot::Activating => panic!("activation is over before the next message"),

@@ -2,14 +2,15 @@
 //! and requests whose answers it looks at. It decides nothing.
 
 use crate::admission::Admission;
-use crate::claims::{Claim, Claims};
+use crate::claims::{Claim, Claims, Waiter};
 use crate::core::{Core, CoreParts, ReadJob, Readers, Transport};
 use crate::in_flight::InFlight;
+use crate::originals::Originals;
 use crate::outbox::Post;
 use crate::request::{Answer, Answered, Operations, Request, RequestItem};
 use crate::shard_machine::ShardMessage;
 use ledger::{
-    AssetId, NewWallet, Outcome, OverdraftLimit, Owner, Transfer, TransferId, WalletFlags, WalletId,
+    AssetId, NewWallet, Order, Outcome, OverdraftLimit, Owner, Transfer, TransferId, WalletFlags, WalletId,
 };
 use parking_lot::Mutex;
 use persistence::{
@@ -99,6 +100,7 @@ impl House {
         let core = Core::new(CoreParts {
             sequencer: Arc::clone(&sequencer),
             claims: Claims::default(),
+            originals: Originals::default(),
             assets: Vec::new(),
             admission: Arc::new(Admission::new(1, 1)),
             journal: Arc::new(Unread),
@@ -129,22 +131,24 @@ impl House {
 
     /// A request for one transfer.
     pub(crate) fn transfer(&self, id: u128, deadline_ns: u64) -> Asked {
-        let transfers = vec![transfer(id)];
-        self.request(Operations::CreateTransfers { transfers, with_balances: false }, deadline_ns)
+        let orders = vec![Order::Transfer(transfer(id))];
+        self.request(Operations::Orders { orders, with_balances: false }, deadline_ns)
     }
 
     /// One that has claimed its id, on its way.
     pub(crate) fn granted(&self, asked: &Asked) -> InFlight {
         let item = asked.item();
-        let id = item.transfer().id;
-        assert_eq!(self.core.claims.claim(id, || panic!("nobody waits")), Claim::Granted);
-        InFlight::new(item)
+        let id = item.order().expect("it is an order").id();
+        let number = self.core.claims.numbers(1);
+        assert_eq!(self.core.claims.claim(id, number, || panic!("nobody waits")), Claim::Granted);
+        InFlight::new(item, number)
     }
 
     /// One that waits for the same id.
     pub(crate) fn waits(&self, asked: &Asked) {
         let item = asked.item();
-        assert_eq!(self.core.claims.claim(item.transfer().id, || item.clone()), Claim::Waits);
+        let id = item.order().expect("it is an order").id();
+        assert_eq!(self.core.claims.claim(id, 0, || Waiter::Same(item.clone())), Claim::Waits);
     }
 
     pub(crate) fn posted(&self) -> Vec<(usize, ShardMessage)> {

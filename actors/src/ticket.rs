@@ -39,6 +39,8 @@ pub(crate) enum Fate {
     Committed {
         /// Its sequence number.
         seq: u64,
+        /// Its time, in nanoseconds since 1970.
+        timestamp_ns: u64,
     },
     /// Nothing was and nothing will be moved by this attempt: it was cancelled, or refused for good.
     Cancelled,
@@ -52,6 +54,17 @@ pub(crate) struct NotOpen;
 #[derive(Debug, Default)]
 pub(crate) struct Ticket {
     word: AtomicU64,
+    /// The time of the entry that has resolved it. Stored before the word, read after it.
+    timestamp_ns: AtomicU64,
+}
+
+/// Why an entry was not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotCommitted {
+    /// Somebody else has cancelled the attempt.
+    NotOpen,
+    /// The entry would have a time at which what was decided does not hold any more.
+    TooLate,
 }
 
 impl Ticket {
@@ -63,7 +76,10 @@ impl Ticket {
         }
         match phase_of(word) {
             OPEN => Fate::Open,
-            COMMITTED => Fate::Committed { seq: word & SEQ_MASK },
+            COMMITTED => Fate::Committed {
+                seq: word & SEQ_MASK,
+                timestamp_ns: self.timestamp_ns.load(Ordering::Relaxed),
+            },
             _ => Fate::Cancelled,
         }
     }
@@ -73,28 +89,40 @@ impl Ticket {
         attempt_of(self.word.load(Ordering::Acquire))
     }
 
-    /// Appends the entry and resolves the ticket with it, if `attempt` is still open.
+    /// Appends the entry and resolves the ticket with it, if `attempt` is still open and the entry's time is before the
+    /// second of `times`. The first is the time now.
     pub(crate) fn commit(
         &self,
         attempt: u8,
         verdict: Verdict,
         section: &mut CriticalSection<'_>,
-        now_ns: u64,
+        times: (u64, u64),
         payload: &[u8],
         wallets: &[WalletId],
-    ) -> Result<Committed, NotOpen> {
-        self.require_open(attempt)?;
-        // The word before the number is published: who reads the appended head H and then this word sees every
-        // commit up to H. The section is ours, so the number to come is known.
+    ) -> Result<Committed, NotCommitted> {
+        let (now_ns, valid_until_ns) = times;
+        self.require_open(attempt).map_err(|NotOpen| NotCommitted::NotOpen)?;
+        // The section is ours, so the number and the time to come are known.
+        let timestamp_ns = section.next_timestamp_ns(now_ns);
+        if timestamp_ns >= valid_until_ns {
+            return Err(NotCommitted::TooLate);
+        }
         let seq = section.head_seq() + 1;
         assert!(seq <= SEQ_MASK, "sequence numbers fit 54 bits for as long as there are disks");
         let phase = match verdict {
             Verdict::Done => COMMITTED,
             Verdict::Refused => REFUSED,
         };
+        // The word before the number is published: who reads the appended head H and then this word sees every
+        // commit up to H.
+        self.timestamp_ns.store(timestamp_ns, Ordering::Relaxed);
         self.word.store(word(attempt, phase, seq), Ordering::Release);
         let committed = section.append(now_ns, payload, wallets);
-        assert_eq!(committed.seq, seq, "the section gives numbers out one after another");
+        assert_eq!(
+            committed,
+            Committed { seq, timestamp_ns },
+            "the section gives numbers out one after another"
+        );
         Ok(committed)
     }
 
@@ -152,29 +180,45 @@ mod tests {
 
         let committed = Ticket::default();
         assert_eq!(committed.fate(0), Fate::Open);
-        assert_eq!(committed.commit(0, Verdict::Done, &mut section, 1, b"entry", &[]).unwrap().seq, 1);
-        assert_eq!(committed.fate(0), Fate::Committed { seq: 1 });
-        assert_eq!(committed.commit(0, Verdict::Done, &mut section, 1, b"entry", &[]), Err(NotOpen));
+        let done = |ticket: &Ticket, attempt, section: &mut CriticalSection<'_>| {
+            ticket.commit(attempt, Verdict::Done, section, (1, u64::MAX), b"entry", &[])
+        };
+        let not_open = Err(NotCommitted::NotOpen);
+        let first = done(&committed, 0, &mut section).unwrap();
+        assert_eq!(first.seq, 1);
+        assert_eq!(committed.fate(0), Fate::Committed { seq: 1, timestamp_ns: first.timestamp_ns });
+        assert_eq!(done(&committed, 0, &mut section), not_open);
         assert_eq!(committed.cancel_to_retry(0, &mut section), Err(NotOpen));
         assert_eq!(committed.close(&mut section), Err(NotOpen));
 
         let retried = Ticket::default();
         assert_eq!(retried.cancel_to_retry(0, &mut section), Ok(1));
         assert_eq!((retried.fate(0), retried.fate(1)), (Fate::Cancelled, Fate::Open));
-        assert_eq!(retried.commit(0, Verdict::Done, &mut section, 1, b"entry", &[]), Err(NotOpen));
-        assert_eq!(retried.commit(1, Verdict::Done, &mut section, 1, b"entry", &[]).unwrap().seq, 2);
+        assert_eq!(done(&retried, 0, &mut section), not_open);
+        assert_eq!(done(&retried, 1, &mut section).unwrap().seq, 2);
 
         let closed = Ticket::default();
         assert_eq!(closed.close(&mut section), Ok(()));
         assert_eq!(closed.fate(0), Fate::Cancelled);
-        assert_eq!(closed.commit(0, Verdict::Done, &mut section, 1, b"entry", &[]), Err(NotOpen));
+        assert_eq!(done(&closed, 0, &mut section), not_open);
 
         // Refused for good: journaled, and yet nothing of what was reserved for it is taken.
         let refused = Ticket::default();
-        assert_eq!(refused.commit(0, Verdict::Refused, &mut section, 1, b"entry", &[]).unwrap().seq, 3);
+        let refusal = refused.commit(0, Verdict::Refused, &mut section, (1, u64::MAX), b"entry", &[]);
+        assert_eq!(refusal.unwrap().seq, 3);
         assert_eq!(refused.fate(0), Fate::Cancelled);
-        assert_eq!(refused.commit(0, Verdict::Done, &mut section, 1, b"entry", &[]), Err(NotOpen));
+        assert_eq!(done(&refused, 0, &mut section), not_open);
         assert_eq!(refused.close(&mut section), Err(NotOpen));
         assert_eq!(section.head_seq(), 3);
+
+        // Decided on what expires: to the nanosecond.
+        let dated = Ticket::default();
+        let time = section.next_timestamp_ns(1);
+        let until = |valid_until_ns, section: &mut CriticalSection<'_>| {
+            dated.commit(0, Verdict::Done, section, (1, valid_until_ns), b"entry", &[])
+        };
+        assert_eq!(until(time, &mut section), Err(NotCommitted::TooLate));
+        assert_eq!(dated.fate(0), Fate::Open);
+        assert_eq!(until(time + 1, &mut section).unwrap(), Committed { seq: 4, timestamp_ns: time });
     }
 }

@@ -1,4 +1,4 @@
-//! What a wallet decides: transfers out of it and into it, one message after another.
+//! What a wallet decides: its part of orders, one message after another.
 //!
 //! The state is the committed wallet, the reservations whose outcome is open, and who waits for one of them. The rules
 //! of money are `ledger`'s; here is the order of things. An operation that holds no reservation yet may wait here;
@@ -14,9 +14,12 @@ use crate::request::{PendingRead, WalletView};
 use crate::shard_machine::ShardMessage;
 use crate::ticket::Fate;
 use crate::trial_balance::PendingSum;
-use ledger::decide::{decide_credit, decide_debit};
-use ledger::{Decision, OpenReservations, Outcome, RefusalDetail, Status, Wallet, WalletId};
-use persistence::rebuild_wallet;
+use ledger::decide::decide;
+use ledger::{
+    Circumstances, Decision, Effect, OpenReservations, Outcome, Part, RefusalDetail, Status, TransferId,
+    Wallet, WalletId,
+};
+use persistence::{Committed, rebuild_wallet};
 use slab::Slab;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -33,9 +36,9 @@ pub(crate) const RESTART_WINDOW_NS: u64 = 60_000_000_000;
 /// A message to a wallet.
 #[derive(Debug)]
 pub(crate) enum WalletMessage {
-    /// A transfer out of this wallet.
+    /// An order that asks this wallet first.
     Begin(InFlight),
-    /// A transfer into this wallet, which the debit wallet has accepted.
+    /// An order that the wallets before have accepted.
     Continue(InFlight),
     /// What was reserved here is in the journal.
     Settled {
@@ -44,7 +47,7 @@ pub(crate) enum WalletMessage {
         /// What it was for.
         attempt: Attempt,
         /// The entry.
-        seq: u64,
+        committed: Committed,
     },
     /// What was reserved here is not needed any more.
     Released {
@@ -55,6 +58,8 @@ pub(crate) enum WalletMessage {
     },
     /// The wallet is to be created.
     Create(InFlight),
+    /// The wallet is to be changed.
+    Change(InFlight),
     /// The wallet is to be read.
     Read(PendingRead),
     /// The wallet's part of a trial balance.
@@ -95,8 +100,8 @@ impl std::fmt::Debug for Turn<'_> {
 #[derive(Debug)]
 struct Reservation {
     attempt: Attempt,
-    /// What it takes out when it is committed.
-    debit: u128,
+    /// What is done when it is committed.
+    effect: Effect,
 }
 
 /// The wallet as of the moment of a trial balance.
@@ -126,7 +131,10 @@ pub(crate) struct WalletMachine {
     wallet: Option<Box<Wallet>>,
     reservations: Slab<Reservation>,
     open: OpenReservations,
-    /// Transfers out that could not be decided yet. First come, first decided, so that none waits for ever.
+    /// The holds here whose end is reserved.
+    ending: Vec<TransferId>,
+    /// What could not be decided yet: orders that begin here, and changes. First come, first decided, so that none waits
+    /// for ever.
     waiting: VecDeque<InFlight>,
     /// What came while the wallet was being rebuilt.
     parked: VecDeque<WalletMessage>,
@@ -151,6 +159,7 @@ impl WalletMachine {
             wallet,
             reservations: Slab::new(),
             open: OpenReservations::default(),
+            ending: Vec::new(),
             waiting: VecDeque::new(),
             parked: VecDeque::new(),
             settled_seq: 0,
@@ -180,6 +189,7 @@ impl WalletMachine {
     pub(crate) fn is_idle(&self) -> bool {
         self.reservations.is_empty()
             && self.open == OpenReservations::default()
+            && self.ending.is_empty()
             && self.waiting.is_empty()
             && self.parked.is_empty()
             && !matches!(self.mode, Mode::Rebuilding | Mode::RebuildingTooLong)
@@ -205,7 +215,9 @@ impl WalletMachine {
                 }
             }
             WalletMessage::Continue(in_flight) => self.conclude(in_flight, turn),
-            WalletMessage::Settled { slot, attempt, seq } => self.settle(slot, &attempt, seq, turn),
+            WalletMessage::Settled { slot, attempt, committed } => {
+                self.settle(slot, &attempt, committed, turn);
+            }
             WalletMessage::Released { slot, attempt } => {
                 turn.core.inject_fault("released", self.id);
                 if self.take_reservation(slot, &attempt).is_some() {
@@ -213,6 +225,11 @@ impl WalletMachine {
                 }
             }
             WalletMessage::Create(in_flight) => self.create(in_flight, turn),
+            WalletMessage::Change(in_flight) => {
+                turn.core.inject_fault("change", self.id);
+                self.waiting.push_back(in_flight);
+                self.decide_waiting(turn);
+            }
             WalletMessage::Read(read) => self.read(read, turn),
             WalletMessage::SumUp(sum) => self.sum_up(sum, turn),
             // Of an earlier restart, which a later one has overtaken.
@@ -220,43 +237,68 @@ impl WalletMachine {
         }
     }
 
-    /// Decides on a transfer out of this wallet: reserves and passes it on, refuses, or lets it wait.
-    fn begin(&mut self, mut in_flight: InFlight, turn: &mut Turn<'_>) {
+    /// Decides on an order that asks this wallet first: reserves and passes it on, refuses, or lets it wait.
+    fn begin(&mut self, in_flight: InFlight, turn: &mut Turn<'_>) {
         if in_flight.is_past_deadline(turn.now_ns) {
             return in_flight.refuse_for_now(Status::DeadlineExceeded, turn.post);
         }
-        let transfer = in_flight.transfer();
-        match decide_debit(self.wallet.as_deref(), self.open, transfer) {
-            Decision::Accept => {
-                let (amount, credit_wallet) = (transfer.amount, transfer.credit_wallet);
-                let reservation = Reservation { attempt: in_flight.attempt(), debit: amount };
-                let slot = self.reservations.insert(reservation);
-                self.open.debits =
-                    self.open.debits.checked_add(amount).expect("what is open was accepted together");
-                let slot = u32::try_from(slot).expect("permits bound the reservations far below 2^32");
-                in_flight.set_reserved(Reserved { wallet: self.id, slot });
-                turn.core.inject_fault("reserved", self.id);
-                turn.post.post(turn.core.shard_of(credit_wallet), ShardMessage::Continue(in_flight));
-            }
-            Decision::Refuse(refusal) => {
+        let part = in_flight.part();
+        self.look_for_hold(&part, turn);
+        match self.decide(&part, turn.now_ns) {
+            Decision::Accept => self.reserve(in_flight, part.effect, turn),
+            Decision::Refuse { refusal, valid_until_ns } => {
                 turn.core.inject_fault("refuse_debit", self.id);
-                in_flight.refuse_for_good(refusal, turn.now_ns, turn.post);
+                in_flight.refuse_for_good(refusal, valid_until_ns, turn.now_ns, turn.post);
             }
             Decision::Wait => self.waiting.push_back(in_flight),
         }
     }
 
-    /// Decides on a transfer into this wallet, the last of its route: commits, refuses, or has it attempted again.
+    fn decide(&self, part: &Part, now_ns: u64) -> Decision {
+        let circumstances = Circumstances { open: self.open, ending: &self.ending, now_ns };
+        decide(self.wallet.as_deref(), part, &circumstances)
+    }
+
+    /// The end of a hold may come before the message that says that the hold is made.
+    fn look_for_hold(&mut self, part: &Part, turn: &mut Turn<'_>) {
+        if matches!(part.effect, Effect::Resolve { .. }) {
+            let head = turn.core.sequencer.appended_seq();
+            self.keep_snapshot_before(head, turn.core);
+            self.settle_up_to(head);
+        }
+    }
+
+    fn reserve(&mut self, mut in_flight: InFlight, effect: Effect, turn: &mut Turn<'_>) {
+        let slot = self.reservations.insert(Reservation { attempt: in_flight.attempt(), effect });
+        self.open.add(&effect);
+        if let Effect::Resolve { id, .. } = effect {
+            self.ending.push(id);
+        }
+        let slot = u32::try_from(slot).expect("permits bound the reservations far below 2^32");
+        in_flight.set_reserved(Reserved { wallet: self.id, slot });
+        turn.core.inject_fault("reserved", self.id);
+        let next = in_flight.part().wallet;
+        turn.post.post(turn.core.shard_of(next), ShardMessage::Continue(in_flight));
+    }
+
+    /// Decides on an order that the wallets before have accepted: the last one commits; the others reserve as well. It
+    /// holds reservations, so it does not wait.
     fn conclude(&mut self, in_flight: InFlight, turn: &mut Turn<'_>) {
         turn.core.inject_fault("continue", self.id);
-        match decide_credit(self.wallet.as_deref(), self.open, in_flight.transfer()) {
-            Decision::Accept => match in_flight.commit_transfer(turn.now_ns) {
+        let (part, is_last) = (in_flight.part(), in_flight.is_at_last());
+        if !is_last && self.waiting.front().is_some_and(|first| first.change().is_some()) {
+            // A change waits until nothing is reserved here, and nothing may be reserved before it.
+            return in_flight.attempt_again(turn.now_ns, turn.post);
+        }
+        self.look_for_hold(&part, turn);
+        match self.decide(&part, turn.now_ns) {
+            Decision::Accept if !is_last => self.reserve(in_flight, part.effect, turn),
+            Decision::Accept => match in_flight.commit_order(turn.now_ns) {
                 Ok(committed) => {
                     turn.core.inject_fault("committed", self.id);
-                    let seq = committed.committed.seq;
-                    let amount = committed.transfer().amount;
+                    let Committed { seq, timestamp_ns } = committed.committed;
                     self.keep_snapshot_before(seq, turn.core);
-                    self.existing().credit(amount, seq);
+                    self.existing().apply(&part.effect, seq, timestamp_ns);
                     turn.core.inject_fault("credited", self.id);
                     committed.announce(turn.post);
                     turn.core.inject_fault("announced", self.id);
@@ -264,18 +306,18 @@ impl WalletMachine {
                 }
                 Err(cancelled) => cancelled.attempt_again(turn.now_ns, turn.post),
             },
-            Decision::Refuse(refusal) => {
+            Decision::Refuse { refusal, valid_until_ns } => {
                 turn.core.inject_fault("refuse_credit", self.id);
-                in_flight.refuse_for_good(refusal, turn.now_ns, turn.post);
+                in_flight.refuse_for_good(refusal, valid_until_ns, turn.now_ns, turn.post);
                 turn.core.inject_fault("refused_credit", self.id);
             }
-            // It holds a reservation, so it does not wait.
             Decision::Wait => in_flight.attempt_again(turn.now_ns, turn.post),
         }
     }
 
-    fn settle(&mut self, slot: u32, attempt: &Attempt, seq: u64, turn: &mut Turn<'_>) {
+    fn settle(&mut self, slot: u32, attempt: &Attempt, committed: Committed, turn: &mut Turn<'_>) {
         turn.core.inject_fault("settled", self.id);
+        let Committed { seq, timestamp_ns } = committed;
         let Some(reservation) = self.take_reservation(slot, attempt) else {
             let settled = self.settled_seq;
             assert!(
@@ -286,7 +328,7 @@ impl WalletMachine {
             return;
         };
         self.keep_snapshot_before(seq, turn.core);
-        self.existing().debit(reservation.debit, seq);
+        self.existing().apply(&reservation.effect, seq, timestamp_ns);
         turn.core.inject_fault("debited", self.id);
         self.decide_waiting(turn);
     }
@@ -300,8 +342,10 @@ impl WalletMachine {
     }
 
     fn forget_open(&mut self, reservation: &Reservation) {
-        let open = self.open.debits.checked_sub(reservation.debit);
-        self.open.debits = open.expect("the sum of the reservations is at least each of them");
+        self.open.remove(&reservation.effect);
+        if let Effect::Resolve { id, .. } = reservation.effect {
+            self.ending.retain(|ending| *ending != id);
+        }
         if self.reservations.is_empty() && self.reservations.capacity() > 64 {
             // A burst is over; a million wallets that each kept their burst would not fit in memory.
             self.reservations = Slab::new();
@@ -311,15 +355,64 @@ impl WalletMachine {
     /// Something has been resolved: those who waited for that are decided, in the order in which they came.
     fn decide_waiting(&mut self, turn: &mut Turn<'_>) {
         for _ in 0..self.waiting.len() {
-            let Some(first) = self.waiting.pop_front() else { return };
-            let undecided =
-                decide_debit(self.wallet.as_deref(), self.open, first.transfer()) == Decision::Wait;
-            if undecided && !first.is_past_deadline(turn.now_ns) {
-                self.waiting.push_front(first);
+            let Some(first) = self.waiting.front() else { return };
+            let is_late = first.is_past_deadline(turn.now_ns);
+            let is_decided = if first.change().is_some() {
+                // What is committed and not applied here yet is no reason to wait.
+                self.settle_before_change(turn);
+                self.reservations.is_empty()
+            } else {
+                let part = first.part();
+                self.decide(&part, turn.now_ns) != Decision::Wait
+            };
+            if !is_decided && !is_late {
                 return;
             }
+            let Some(first) = self.waiting.pop_front() else { return };
             turn.core.inject_fault("waited", self.id);
-            self.begin(first, turn);
+            if first.change().is_some() {
+                self.change(first, turn);
+            } else {
+                self.begin(first, turn);
+            }
+        }
+    }
+
+    fn settle_before_change(&mut self, turn: &mut Turn<'_>) {
+        if !self.reservations.is_empty() {
+            let head = turn.core.sequencer.appended_seq();
+            self.keep_snapshot_before(head, turn.core);
+            self.settle_up_to(head);
+        }
+    }
+
+    /// Decides on a change of the wallet, in which nothing is reserved.
+    fn change(&mut self, in_flight: InFlight, turn: &mut Turn<'_>) {
+        if in_flight.is_past_deadline(turn.now_ns) {
+            return in_flight.refuse_for_now(Status::DeadlineExceeded, turn.post);
+        }
+        let change = in_flight.change().expect("it is a change").clone();
+        match change.decide(self.wallet.as_deref(), turn.now_ns) {
+            Err(refusal) => in_flight.refuse_for_now(refusal, turn.post),
+            Ok(Status::Exists) => {
+                let wallet = self.existing();
+                let outcome = Outcome {
+                    status: Status::Exists,
+                    replayed: false,
+                    seq: wallet.last_seq,
+                    timestamp_ns: 0,
+                    detail: RefusalDetail::None,
+                };
+                in_flight.finish_unclaimed(&outcome);
+            }
+            // Nobody else resolves the ticket of a change, so it can only be committed.
+            Ok(_) => {
+                if let Some(committed) = in_flight.commit_change(turn.now_ns) {
+                    turn.core.inject_fault("changed", self.id);
+                    self.keep_snapshot_before(committed.seq, turn.core);
+                    self.existing().change(&change, committed.seq);
+                }
+            }
         }
     }
 
@@ -327,7 +420,7 @@ impl WalletMachine {
         turn.core.inject_fault("create", self.id);
         let terms = in_flight.request().new_wallet(in_flight.index()).clone();
         if let Some(wallet) = &self.wallet {
-            let status = wallet.terms.compare(&terms);
+            let status = wallet.created_terms().compare(&terms);
             let outcome = Outcome {
                 status,
                 replayed: status == Status::Exists,
@@ -356,11 +449,11 @@ impl WalletMachine {
         self.keep_snapshot_before(head, turn.core);
         self.settle_up_to(head);
         turn.core.inject_fault("read_settled", self.id);
-        read.finish(
-            self.wallet
-                .as_deref()
-                .map(|wallet| WalletView { wallet: Wallet::clone(wallet), as_of_seq: head }),
-        );
+        read.finish(self.wallet.as_deref().map(|wallet| WalletView {
+            wallet: Wallet::clone(wallet),
+            as_of_seq: head,
+            as_of_ns: turn.now_ns,
+        }));
         self.decide_waiting(turn);
     }
 
@@ -395,14 +488,16 @@ impl WalletMachine {
             .item
             .fate(reservation.attempt.number)
         {
-            Fate::Committed { seq } if seq <= head => Some((slot, seq)),
+            Fate::Committed { seq, timestamp_ns } if seq <= head => Some((seq, timestamp_ns, slot)),
             _ => None,
         };
-        let due: Vec<(usize, u64)> = self.reservations.iter().filter_map(committed).collect();
-        for (slot, seq) in due {
+        let mut due: Vec<(u64, u64, usize)> = self.reservations.iter().filter_map(committed).collect();
+        // The end of a hold comes after the hold.
+        due.sort_unstable();
+        for (seq, timestamp_ns, slot) in due {
             let reservation = self.reservations.remove(slot);
             self.forget_open(&reservation);
-            self.existing().debit(reservation.debit, seq);
+            self.existing().apply(&reservation.effect, seq, timestamp_ns);
         }
     }
 
@@ -447,6 +542,7 @@ impl WalletMachine {
         };
         self.reservations = Slab::new();
         self.open = OpenReservations::default();
+        self.ending.clear();
         self.wallet = None;
         self.snapshot = None;
         self.snapshot_number = 0;
@@ -454,7 +550,12 @@ impl WalletMachine {
         self.rebuilt_seq = head;
 
         for in_flight in std::mem::take(&mut self.waiting).into_iter().rev() {
-            self.parked.push_front(WalletMessage::Begin(in_flight));
+            let message = if in_flight.change().is_some() {
+                WalletMessage::Change(in_flight)
+            } else {
+                WalletMessage::Begin(in_flight)
+            };
+            self.parked.push_front(message);
         }
         if self.recent_restarts_ns.len() > RESTARTS_MAX {
             tracing::error!(wallet = %self.id, "quarantined after {RESTARTS_MAX} restarts within a minute");
@@ -521,7 +622,7 @@ impl WalletMachine {
                 in_flight.attempt_again(turn.now_ns, turn.post);
             }
             // Every reservation was forgotten, and what was committed of them is in the journal up to the head.
-            WalletMessage::Settled { seq, .. } => {
+            WalletMessage::Settled { committed: Committed { seq, .. }, .. } => {
                 assert!(seq <= self.settled_seq, "entry {seq} was committed on a cancelled ticket");
             }
             // Of an earlier restart; or about a reservation that is forgotten; or a sum, which answers from the journal
@@ -530,7 +631,10 @@ impl WalletMachine {
             | WalletMessage::LosePatience { .. }
             | WalletMessage::Released { .. }
             | WalletMessage::SumUp(_) => {}
-            message @ (WalletMessage::Begin(_) | WalletMessage::Create(_) | WalletMessage::Read(_)) => {
+            message @ (WalletMessage::Begin(_)
+            | WalletMessage::Create(_)
+            | WalletMessage::Change(_)
+            | WalletMessage::Read(_)) => {
                 if matches!(self.mode, Mode::RebuildingTooLong) {
                     Self::turn_away(message, Status::Unavailable, turn);
                 } else {
@@ -550,7 +654,8 @@ impl WalletMachine {
         match message {
             WalletMessage::Begin(in_flight)
             | WalletMessage::Continue(in_flight)
-            | WalletMessage::Create(in_flight) => {
+            | WalletMessage::Create(in_flight)
+            | WalletMessage::Change(in_flight) => {
                 in_flight.refuse_for_now(status, turn.post);
             }
             // Dropped, these answer for themselves.

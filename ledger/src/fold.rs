@@ -6,7 +6,7 @@ use crate::entry::Entry;
 use crate::identity::{AssetId, TransferId, WalletId};
 use crate::order::{LEGS_MAX, Leg, Order, OrderKind, Pending, Reversal, Side, check_legs};
 use crate::original::{Facts, HoldState, Original, ReversedFacts, expire, resolve};
-use crate::route::{HoldTerms, Route, expires_at_ns};
+use crate::route::{HoldTerms, Route};
 use crate::status::{Refusal, RefusalDetail, Status};
 use crate::wallet::Wallet;
 use std::collections::{BTreeMap, HashMap};
@@ -197,7 +197,7 @@ impl Fold {
             None => expire(id, original.as_ref(), timestamp_ns)
                 .ok_or_else(|| format!("lets {id} expire, which is no hold that has expired"))?,
         };
-        if expected.facts != *facts {
+        if expected.facts.as_ref() != Some(facts) {
             return Err(format!("says that {id} was {facts:?}, and it was {:?}", expected.facts));
         }
         Ok(())
@@ -209,15 +209,10 @@ impl Fold {
                 wallet.apply(&part.effect, seq, timestamp_ns);
             }
         }
-        if let Entry::Pended(Pending { transfer, timeout_s }) = entry {
-            let terms = HoldTerms {
-                debit_wallet: transfer.debit_wallet,
-                credit_wallet: transfer.credit_wallet,
-                asset: transfer.asset,
-                amount: transfer.amount,
-                expires_at_ns: expires_at_ns(timestamp_ns, *timeout_s),
-            };
-            self.holds.insert(transfer.id, (terms, HoldState::Open));
+        if let Entry::Pended(pending) = entry
+            && let Original::Hold { terms, state } = Original::of_pending(pending, timestamp_ns)
+        {
+            self.holds.insert(pending.transfer.id, (terms, state));
         }
         if let Some((id, kind, facts)) = entry.resolves() {
             self.progress(id, kind, &facts);

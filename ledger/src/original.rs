@@ -2,10 +2,12 @@
 //!
 //! Whoever calls makes sure that orders about one original are decided one after another.
 
+use crate::entry::Entry;
 use crate::identity::{AssetId, TransferId, WalletId};
-use crate::order::{Leg, Order, OrderKind, Post, Reversal, Side};
-use crate::route::{HoldTerms, Route, has_expired};
+use crate::order::{Leg, Order, OrderKind, Pending, Post, Reversal, Side};
+use crate::route::{HoldTerms, Route, expires_at_ns, has_expired};
 use crate::status::{Refusal, RefusalDetail, Status};
+use crate::transfer::Transfer;
 
 /// How a hold has ended, if it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,8 +66,8 @@ pub struct Resolution {
     pub route: Route,
     /// It holds only for an entry whose time is before this; `u64::MAX` if it holds for ever.
     pub valid_until_ns: u64,
-    /// What the entry says of the original.
-    pub facts: Facts,
+    /// What the entry says of the original; `None` if it is about none.
+    pub facts: Option<Facts>,
 }
 
 /// Why an order about an original cannot be done. It is final.
@@ -113,6 +115,38 @@ impl Original {
             is_transaction: false,
             amount,
             reversed: 0,
+        }
+    }
+
+    /// A hold that was made at `timestamp_ns`.
+    pub fn of_pending(pending: &Pending, timestamp_ns: u64) -> Self {
+        let Transfer { debit_wallet, credit_wallet, asset, amount, .. } = pending.transfer;
+        let expires_at_ns = expires_at_ns(timestamp_ns, pending.timeout_s);
+        let terms = HoldTerms { debit_wallet, credit_wallet, asset, amount, expires_at_ns };
+        Original::Hold { terms, state: HoldState::Open }
+    }
+
+    /// What an entry of that time makes of its order for those that come to be about it.
+    pub fn of_entry(entry: &Entry, timestamp_ns: u64) -> Self {
+        match entry {
+            Entry::Transferred(transfer) => {
+                let Transfer { debit_wallet, credit_wallet, asset, amount, .. } = *transfer;
+                Original::moved(debit_wallet, credit_wallet, asset, amount)
+            }
+            Entry::Pended(pending) => Original::of_pending(pending, timestamp_ns),
+            Entry::Posted { post, hold } => {
+                let captured = if post.amount == 0 { hold.amount } else { post.amount };
+                Original::moved(hold.debit_wallet, hold.credit_wallet, hold.asset, captured)
+            }
+            Entry::TransactionDone(transaction) => Original::transaction(&transaction.legs),
+            Entry::Voided { .. }
+            | Entry::Expired { .. }
+            | Entry::Reversed { .. }
+            | Entry::AssetCreated(_)
+            | Entry::WalletCreated(_)
+            | Entry::WalletChanged(_)
+            | Entry::TransferRefused { .. }
+            | Entry::OrderRefused { .. } => Original::Neither,
         }
     }
 
@@ -167,7 +201,7 @@ pub fn expire(pending_id: TransferId, original: Option<&Original>, now_ns: u64) 
         return None;
     }
     let route = Route::of_resolution(pending_id, terms, 0);
-    Some(Resolution { route, valid_until_ns: u64::MAX, facts: Facts::Hold(*terms) })
+    Some(Resolution { route, valid_until_ns: u64::MAX, facts: Some(Facts::Hold(*terms)) })
 }
 
 fn resolve_post(post: &Post, original: Option<&Original>, now_ns: u64) -> Result<Resolution, Unresolved> {
@@ -184,7 +218,7 @@ fn resolution(pending_id: TransferId, terms: &HoldTerms, captured: u128) -> Reso
     Resolution {
         route: Route::of_resolution(pending_id, terms, captured),
         valid_until_ns: terms.expires_at_ns,
-        facts: Facts::Hold(*terms),
+        facts: Some(Facts::Hold(*terms)),
     }
 }
 
@@ -234,11 +268,11 @@ fn resolve_reversal(reversal: &Reversal, original: Option<&Original>) -> Result<
     Ok(Resolution {
         route: Route::of_reversed(&legs, is_transaction),
         valid_until_ns: u64::MAX,
-        facts: Facts::Reversed(ReversedFacts {
+        facts: Some(Facts::Reversed(ReversedFacts {
             legs,
             of_transaction: is_transaction,
             amount: moved,
             original_amount: amount,
-        }),
+        })),
     })
 }

@@ -41,6 +41,12 @@ struct Section {
     stopping: bool,
 }
 
+impl Section {
+    fn next_timestamp_ns(&self, now_ns: u64) -> u64 {
+        now_ns.max(self.last_timestamp_ns + 1)
+    }
+}
+
 /// The entries since the last commit, in the form in which a journal takes them.
 #[derive(Debug, Default)]
 pub(crate) struct Gathered {
@@ -223,7 +229,7 @@ impl CriticalSection<'_> {
         );
         let section = &mut *self.section;
         let seq = section.next_seq;
-        let timestamp_ns = now_ns.max(section.last_timestamp_ns + 1);
+        let timestamp_ns = section.next_timestamp_ns(now_ns);
         section.next_seq = seq + 1;
         section.last_timestamp_ns = timestamp_ns;
         let gathering = &mut section.gathering;
@@ -239,6 +245,11 @@ impl CriticalSection<'_> {
         gathering.wallets.extend(wallets.iter().map(|&wallet| (seq, wallet)));
         self.sequencer.appended_seq.store(seq, Ordering::Release);
         Committed { seq, timestamp_ns }
+    }
+
+    /// The time that an entry appended next would get.
+    pub fn next_timestamp_ns(&self, now_ns: u64) -> u64 {
+        self.section.next_timestamp_ns(now_ns)
     }
 
     /// The newest entry that has a place. Nothing gets a newer one while the section is held.

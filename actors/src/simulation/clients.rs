@@ -5,8 +5,9 @@
 
 use crate::request::Operations;
 use ledger::{
-    Asset, AssetCode, AssetId, NewWallet, OverdraftLimit, Owner, Refusal, Status, Transfer, TransferId,
-    WalletFlags, WalletId,
+    Asset, AssetCode, AssetId, Leg, Memo, NewWallet, Order, OverdraftLimit, Owner, Pending, Post, Refusal,
+    Reversal, Setting, Side, Status, Transaction, Transfer, TransferId, Void, WalletChange, WalletFlags,
+    WalletId,
 };
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
@@ -17,7 +18,8 @@ use rand::{Rng, SeedableRng};
 pub(super) enum Asked {
     Assets(Vec<Result<Asset, Refusal>>),
     Wallets(Vec<NewWallet>),
-    Transfers { transfers: Vec<Transfer>, with_balances: bool },
+    Changes(Vec<WalletChange>),
+    Orders { orders: Vec<Order>, with_balances: bool },
     ReadWallets(Vec<WalletId>),
     ReadTransfers(Vec<TransferId>),
     TrialBalance,
@@ -28,9 +30,8 @@ impl Asked {
         match self.clone() {
             Asked::Assets(assets) => Operations::CreateAssets(assets),
             Asked::Wallets(wallets) => Operations::CreateWallets(wallets),
-            Asked::Transfers { transfers, with_balances } => {
-                Operations::CreateTransfers { transfers, with_balances }
-            }
+            Asked::Changes(changes) => Operations::ChangeWallets(changes),
+            Asked::Orders { orders, with_balances } => Operations::Orders { orders, with_balances },
             Asked::ReadWallets(ids) => Operations::LookupWallets(ids),
             Asked::ReadTransfers(ids) => Operations::LookupTransfers(ids),
             Asked::TrialBalance => Operations::TrialBalance,
@@ -44,7 +45,7 @@ pub(super) struct Clients {
     rng: SmallRng,
     wallets: u128,
     next_id: u128,
-    sent: Vec<Transfer>,
+    sent: Vec<Order>,
     begun: usize,
 }
 
@@ -83,15 +84,19 @@ impl Clients {
             }
             20..28 => {
                 let mut ids: Vec<TransferId> =
-                    self.sent.choose_multiple(&mut self.rng, 3).map(|transfer| transfer.id).collect();
+                    self.sent.choose_multiple(&mut self.rng, 3).map(Order::id).collect();
                 ids.push(TransferId(self.next_id + 1000));
                 Asked::ReadTransfers(ids)
             }
             28..34 => Asked::TrialBalance,
+            34..37 => {
+                let count = self.rng.random_range(1..=2);
+                Asked::Changes((0..count).map(|_| self.change()).collect())
+            }
             _ => {
                 let count = self.rng.random_range(1..=5);
-                Asked::Transfers {
-                    transfers: (0..count).map(|_| self.transfer()).collect(),
+                Asked::Orders {
+                    orders: (0..count).map(|_| self.order()).collect(),
                     with_balances: self.rng.random_ratio(1, 5),
                 }
             }
@@ -99,18 +104,107 @@ impl Clients {
     }
 
     /// Sends again, with the same fields or others, or anew.
-    fn transfer(&mut self) -> Transfer {
+    fn order(&mut self) -> Order {
         if self.rng.random_ratio(1, 4)
             && let Some(mut again) = self.sent.choose(&mut self.rng).cloned()
         {
             if self.rng.random_ratio(1, 8) {
-                again.amount += 1;
+                match &mut again {
+                    Order::Transfer(transfer) | Order::Pending(Pending { transfer, .. }) => {
+                        transfer.amount += 1
+                    }
+                    Order::Post(post) => post.amount += 1,
+                    Order::Reversal(reversal) => reversal.amount += 1,
+                    Order::Void(void) => void.memo.code += 1,
+                    Order::Transaction(transaction) => transaction.memo.code += 1,
+                }
             }
             return again;
         }
+        let id = TransferId(self.next_id);
+        self.next_id += 1;
+        let order = match self.rng.random_range(0..10) {
+            0..4 => Order::Transfer(self.transfer(id)),
+            4..6 => {
+                let timeout_s = if self.rng.random_ratio(1, 2) { 0 } else { self.rng.random_range(1..=3) };
+                Order::Pending(Pending { transfer: self.transfer(id), timeout_s })
+            }
+            6 | 7 => {
+                let pending_id = self.earlier(|order| matches!(order, Order::Pending(_)));
+                if self.rng.random_ratio(1, 3) {
+                    Order::Void(Void { id, pending_id, memo: Memo::default() })
+                } else {
+                    let amount = if self.rng.random_ratio(1, 2) { 0 } else { self.rng.random_range(0..=20) };
+                    Order::Post(Post { id, pending_id, amount, memo: Memo::default() })
+                }
+            }
+            8 => {
+                let reverses_id = self.earlier(|order| {
+                    matches!(order, Order::Transfer(_) | Order::Post(_) | Order::Transaction(_))
+                });
+                let amount = if self.rng.random_ratio(1, 2) { 0 } else { self.rng.random_range(0..=10) };
+                Order::Reversal(Reversal { id, reverses_id, amount, memo: Memo::default() })
+            }
+            _ => Order::Transaction(Transaction { id, legs: self.legs(), memo: Memo::default() }),
+        };
+        self.sent.push(order.clone());
+        order
+    }
+
+    /// Mostly an order of the right kind, mostly a late one; sometimes any other, none, or one that comes later.
+    fn earlier(&mut self, is_right: impl Fn(&Order) -> bool) -> TransferId {
+        if self.rng.random_ratio(1, 12) {
+            return TransferId(self.rng.random_range(0..self.next_id + 3));
+        }
+        let right: Vec<TransferId> =
+            self.sent.iter().filter(|order| is_right(order)).map(Order::id).collect();
+        let late = right.len().saturating_sub(4);
+        right[late..].choose(&mut self.rng).copied().unwrap_or(TransferId(self.next_id))
+    }
+
+    /// Legs that balance, mostly; several of one wallet at times, and in two assets.
+    fn legs(&mut self) -> Box<[Leg]> {
+        let mut legs = Vec::new();
+        for _ in 0..self.rng.random_range(1..=3) {
+            let asset = AssetId(if self.rng.random_ratio(1, 8) { 2 } else { 1 });
+            let amount = self.rng.random_range(1..=10);
+            for side in [Side::Debit, Side::Credit] {
+                legs.push(Leg { wallet: self.wallet(), side, asset, amount });
+            }
+        }
+        if self.rng.random_ratio(1, 20) {
+            legs.pop();
+        }
+        legs.into()
+    }
+
+    /// Changes that hinder, and that help again.
+    fn change(&mut self) -> WalletChange {
+        let wallet = self.wallet();
+        let flags = [WalletFlags::DEBIT_FROZEN, WalletFlags::CREDIT_FROZEN, WalletFlags::CLOSED];
+        let setting = match self.rng.random_range(0..6) {
+            0 => Setting::Limits {
+                overdraft_limit: OverdraftLimit::Limited(self.rng.random_range(0..=30)),
+                balance_max: if self.rng.random_ratio(1, 2) { 0 } else { self.rng.random_range(1..=40) },
+            },
+            1 => Setting::Metadata(Box::new([self.rng.random()])),
+            2 => {
+                let set = *flags.choose(&mut self.rng).expect("there are some");
+                Setting::Flags { set, clear: WalletFlags::default() }
+            }
+            // Mostly undone, or soon nothing moves any more.
+            _ => Setting::Flags {
+                set: WalletFlags::default(),
+                clear: flags.into_iter().fold(WalletFlags::default(), WalletFlags::with),
+            },
+        };
+        WalletChange { wallet, setting }
+    }
+
+    fn transfer(&mut self, id: TransferId) -> Transfer {
         let (debit_wallet, credit_wallet) = (self.wallet(), self.wallet());
-        let transfer = Transfer {
-            id: TransferId(self.next_id),
+        Transfer {
+            id,
             debit_wallet,
             credit_wallet,
             asset: AssetId(if self.rng.random_ratio(1, 40) { 2 } else { 1 }),
@@ -119,10 +213,7 @@ impl Clients {
             code: 0,
             effective_at_ns: 0,
             metadata: Box::default(),
-        };
-        self.next_id += 1;
-        self.sent.push(transfer.clone());
-        transfer
+        }
     }
 
     /// Mostly one that exists; the first is the bank.

@@ -1,7 +1,8 @@
 //! What the journal says, entry by entry: the one truth that answers are compared with.
 
 use ledger::fold::AssetTotals;
-use ledger::{Asset, AssetId, Entry, Fold, TransferId, Wallet, WalletId};
+use ledger::original::{Original, resolve};
+use ledger::{Asset, AssetId, Entry, Fold, HoldState, Order, TransferId, Wallet, WalletId};
 use persistence::{JournalReader, read_entries};
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,6 +13,8 @@ pub(super) struct History {
     fold: Fold,
     wallets: BTreeMap<WalletId, Vec<(u64, Wallet)>>,
     by_id: HashMap<TransferId, u64>,
+    /// The entries about each order, with what it had come to then.
+    progress: HashMap<TransferId, Vec<(u64, Original)>>,
 }
 
 impl History {
@@ -26,16 +29,57 @@ impl History {
     }
 
     fn push(&mut self, seq: u64, timestamp_ns: u64, entry: Entry) {
+        self.check_what_it_is_about(seq, timestamp_ns, &entry);
         self.fold.apply(seq, timestamp_ns, &entry).expect("only what the rules allow is journaled");
-        if let Entry::Transferred(transfer) | Entry::TransferRefused { transfer, .. } = &entry {
-            let before = self.by_id.insert(transfer.id, seq);
-            assert_eq!(before, None, "entry {seq} uses the id {} again", transfer.id);
+        if let Some(id) = entry.order_id() {
+            let before = self.by_id.insert(id, seq);
+            assert_eq!(before, None, "entry {seq} uses the id {id} again");
+        }
+        if let Some((id, kind, facts)) = entry.resolves() {
+            let mut original = self.original_at(id, u64::MAX).expect("it was there to be resolved");
+            original.progress(kind, &facts);
+            self.progress.entry(id).or_default().push((seq, original));
         }
         for id in entry.wallets() {
             let state = self.fold.wallets[&id].clone();
             self.wallets.entry(id).or_default().push((seq, state));
         }
         self.entries.push((timestamp_ns, entry));
+    }
+
+    /// Orders about others, done or refused, are as the rules say; the fold does not know all that they are about.
+    fn check_what_it_is_about(&self, seq: u64, timestamp_ns: u64, entry: &Entry) {
+        let Some((order @ (Order::Post(_) | Order::Void(_) | Order::Reversal(_)), refusal)) =
+            entry.clone().into_order()
+        else {
+            return;
+        };
+        let about = order.refers_to().expect("it is about an order");
+        let original = self.original_at(about, u64::MAX);
+        let facts = entry.resolves().map(|(_, _, facts)| facts);
+        match (resolve(&order, original.as_ref(), timestamp_ns), refusal) {
+            (Ok(plan), None) => assert_eq!(plan.facts, facts, "entry {seq}: {order:?} of {original:?}"),
+            // Refused by a wallet: that is the fold's.
+            (Ok(_), Some(refusal)) => assert!(refusal.status.number() >= 200, "entry {seq}: {entry:?}"),
+            (Err(expected), refusal) => assert_eq!(Some(expected.refusal), refusal, "entry {seq}: {entry:?}"),
+        }
+    }
+
+    /// What orders can be about under this id, as of an entry.
+    pub(super) fn original_at(&self, id: TransferId, seq: u64) -> Option<Original> {
+        let made = self.decided(id).filter(|&made| made <= seq)?;
+        let steps = self.progress.get(&id).map_or(&[][..], Vec::as_slice);
+        let after = steps.partition_point(|(changed, _)| *changed <= seq);
+        if let Some((_, original)) = after.checked_sub(1).map(|index| &steps[index]) {
+            return Some(original.clone());
+        }
+        let (timestamp_ns, entry) = self.entry(made);
+        Some(Original::of_entry(entry, *timestamp_ns))
+    }
+
+    /// All holds, as they stand.
+    pub(super) fn holds(&self) -> impl Iterator<Item = (TransferId, HoldState)> {
+        self.fold.holds.iter().map(|(&id, &(_, state))| (id, state))
     }
 
     /// Goes on from what a recovery has found: everything up to `acknowledged_seq` must still be as it was.

@@ -5,8 +5,11 @@
 
 use super::clients::Asked;
 use super::history::History;
-use crate::request::{Answer, TransferView, WalletView};
-use ledger::{Entry, Outcome, Refusal, RefusalDetail, Status, Transfer, TransferId, WalletId};
+use crate::request::{Answer, Progress, TransferView, WalletView};
+use ledger::original::Original;
+use ledger::{
+    Entry, HoldState, Order, Outcome, Refusal, RefusalDetail, Status, TransferId, WalletChange, WalletId,
+};
 
 /// A request and its answer.
 #[derive(Debug)]
@@ -68,12 +71,20 @@ pub(super) fn check(call: &Call, answer: Answer, history: &History, troubles: Tr
             });
             newest(checked)
         }
-        (Asked::Transfers { transfers, with_balances }, Answer::Outcomes { outcomes, balances }) => {
-            assert_eq!(outcomes.len(), transfers.len());
-            let checked = transfers
+        (Asked::Changes(changes), Answer::Outcomes { outcomes, .. }) => {
+            assert_eq!(outcomes.len(), changes.len());
+            let checked = changes
                 .iter()
                 .zip(&outcomes)
-                .map(|(transfer, outcome)| check_transfer(call, transfer, outcome, history, troubles));
+                .map(|(change, outcome)| check_change(call, change, outcome, history, troubles));
+            newest(checked)
+        }
+        (Asked::Orders { orders, with_balances }, Answer::Outcomes { outcomes, balances }) => {
+            assert_eq!(outcomes.len(), orders.len());
+            let checked = orders
+                .iter()
+                .zip(&outcomes)
+                .map(|(order, outcome)| check_order(call, order, outcome, history, troubles));
             let newest_outcome = newest(checked);
             if !*with_balances {
                 assert!(balances.is_empty());
@@ -150,33 +161,24 @@ fn troubled(call: &Call, outcome: &Outcome, troubles: Troubles) -> bool {
         }
 }
 
-fn check_transfer(
-    call: &Call,
-    transfer: &Transfer,
-    outcome: &Outcome,
-    history: &History,
-    troubles: Troubles,
-) -> u64 {
+fn check_order(call: &Call, order: &Order, outcome: &Outcome, history: &History, troubles: Troubles) -> u64 {
     if outcome.status == Status::DeadlineExceeded {
         assert!(troubled(call, outcome, troubles), "{outcome:?}");
         return 0;
     }
-    if let Err(refusal) = transfer.check_shape() {
+    if let Err(refusal) = order.check_shape() {
         return not_journaled(outcome, refusal);
     }
     if outcome.seq == 0 {
-        assert!(troubled(call, outcome, troubles), "{transfer:?} is answered {outcome:?}");
+        assert!(troubled(call, outcome, troubles), "{order:?} is answered {outcome:?}");
         return 0;
     }
-    let (original, first) = match entry(history, outcome) {
-        Entry::Transferred(original) => {
-            (original, Refusal { status: Status::Created, detail: RefusalDetail::None })
-        }
-        Entry::TransferRefused { transfer, refusal } => (transfer, *refusal),
-        other => panic!("{transfer:?} is answered {outcome:?}, and there stands {other:?}"),
+    let Some((original, refusal)) = entry(history, outcome).clone().into_order() else {
+        panic!("{order:?} is answered {outcome:?}, and there stands {:?}", entry(history, outcome));
     };
-    assert_eq!(original.id, transfer.id, "{outcome:?}");
-    let again = original.compare(transfer);
+    let first = refusal.unwrap_or(Status::Created.into());
+    assert_eq!(original.id(), order.id(), "{outcome:?}");
+    let again = original.compare(order);
     let expected = match (outcome.replayed, again) {
         (false, Status::Exists) => {
             assert!(outcome.seq > call.known_seq, "{outcome:?} and {} was known", call.known_seq);
@@ -189,8 +191,51 @@ fn check_transfer(
         },
         (_, different) => different.into(),
     };
-    assert_eq!(Refusal { status: outcome.status, detail: outcome.detail }, expected, "{transfer:?}");
+    assert_eq!(Refusal { status: outcome.status, detail: outcome.detail }, expected, "{order:?}");
     outcome.seq
+}
+
+fn check_change(
+    call: &Call,
+    change: &WalletChange,
+    outcome: &Outcome,
+    history: &History,
+    troubles: Troubles,
+) -> u64 {
+    if let Err(refusal) = change.check_shape()
+        && outcome.status != Status::DeadlineExceeded
+    {
+        return not_journaled(outcome, refusal);
+    }
+    match outcome.status {
+        Status::Created => {
+            assert_eq!(entry(history, outcome), &Entry::WalletChanged(change.clone()));
+            new_or_replayed(call, outcome)
+        }
+        // It was so already, as of the newest entry of the wallet.
+        Status::Exists => {
+            let wallet = history.wallet_at(change.wallet, outcome.seq);
+            assert_eq!(
+                change.decide(wallet, outcome.timestamp_ns),
+                Ok(Status::Exists),
+                "{change:?} of {wallet:?}"
+            );
+            outcome.seq
+        }
+        Status::WalletNotFound => {
+            let known = history.wallet_at(change.wallet, call.known_seq);
+            assert_eq!(known, None, "{change:?}");
+            0
+        }
+        Status::BalanceNotZero | Status::HoldsAreOpen => {
+            assert_eq!(outcome.seq, 0, "{outcome:?}");
+            0
+        }
+        _ => {
+            assert!(troubled(call, outcome, troubles), "{change:?} is answered {outcome:?}");
+            0
+        }
+    }
 }
 
 fn check_wallet(call: &Call, id: WalletId, view: Option<&WalletView>, history: &History) -> u64 {
@@ -217,13 +262,38 @@ fn check_view(call: &Call, id: TransferId, view: Option<&TransferView>, history:
         );
         return 0;
     };
-    assert_eq!(view.transfer.id, id);
-    let (transfer, status, detail) = match entry(history, &view.outcome) {
-        Entry::Transferred(transfer) => (transfer, Status::Created, RefusalDetail::None),
-        Entry::TransferRefused { transfer, refusal } => (transfer, refusal.status, refusal.detail),
-        other => panic!("{view:?} is found, and there stands {other:?}"),
+    assert_eq!(view.order.id(), id);
+    let Some((order, refusal)) = entry(history, &view.outcome).clone().into_order() else {
+        panic!("{view:?} is found, and there stands {:?}", entry(history, &view.outcome));
     };
+    let refusal = refusal.unwrap_or(Status::Created.into());
     let outcome = &view.outcome;
-    assert_eq!((&view.transfer, outcome.status, outcome.detail), (transfer, status, detail));
+    assert_eq!((&view.order, outcome.status, outcome.detail), (&order, refusal.status, refusal.detail));
+    let known = history.original_at(id, call.known_seq.max(outcome.seq)).expect("it was decided");
+    let now = history.original_at(id, u64::MAX).expect("it was decided");
+    match (view.progress, known, now) {
+        (Progress::None, Original::Neither, _) => {}
+        (
+            Progress::Hold { terms, state },
+            Original::Hold { terms: expected, state: known },
+            Original::Hold { state: now, .. },
+        ) => {
+            assert_eq!(terms, expected, "{view:?}");
+            // No older than what was known, and no newer than what is durable.
+            assert!(
+                state == known || (known == HoldState::Open && state == now),
+                "{view:?}: {known:?}, {now:?}"
+            );
+        }
+        (
+            Progress::Moved { amount, reversed },
+            Original::Moved { amount: expected, reversed: known, .. },
+            Original::Moved { reversed: now, .. },
+        ) => {
+            assert_eq!(amount, expected, "{view:?}");
+            assert!((known..=now).contains(&reversed), "{view:?}: {known} to {now}");
+        }
+        (progress, known, _) => panic!("{progress:?} is no progress of {known:?}"),
+    }
     outcome.seq
 }

@@ -167,6 +167,9 @@ impl Story {
                 world.panics.arm(self.rng.random_range(1..=4));
             }
             self.let_time_pass(&world);
+            if self.rng.random_ratio(1, 50) {
+                world.expire_holds();
+            }
             let steps = world.enabled();
             if steps.is_empty() && calls.len() == calls_max {
                 break;
@@ -196,7 +199,7 @@ impl Story {
         if world.enabled().is_empty() && world.fatal().is_none() {
             assert_eq!(unanswered, 0, "nothing is under way, and yet not everybody was answered");
             self.history.catch_up(world.reader(), world.durable_seq());
-            world.assert_at_rest(self.history.fold());
+            world.assert_at_rest(&self.history);
             self.figures.quarantined += world.quarantined() as u64;
         }
         self.figures.unknown += unanswered;
@@ -280,7 +283,8 @@ impl Story {
         let submitted = world.submit(calls.len(), &asked, deadline_in_ns, via);
         world.set_disk_full(false);
         self.note(&format!("request {}: {asked:?} {submitted:?}", calls.len()));
-        let is_write = matches!(asked, Asked::Assets(_) | Asked::Wallets(_) | Asked::Transfers { .. });
+        let is_write =
+            matches!(asked, Asked::Assets(_) | Asked::Wallets(_) | Asked::Changes(_) | Asked::Orders { .. });
         match submitted {
             Ok(()) => {
                 assert!(!(disk_full && is_write), "nothing is written when the disk is full");

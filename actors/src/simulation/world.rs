@@ -4,16 +4,21 @@
 //! handling one message, the writer taking what has gathered, or writing it. Which step is next is not decided here.
 
 use super::clients::Asked;
+use super::history::History;
 use super::sources::{Injected, Jobs, Panics, SeededClock, SeededReaders, Wires};
 use crate::admission::{Admission, Rejection};
 use crate::claims::Claims;
 use crate::core::{Core, CoreParts};
+use crate::engine::recover_originals;
+use crate::originals::Originals;
 use crate::outbox::Outbox;
+use crate::references;
 use crate::request::{Answer, Request};
 use crate::router_machine;
 use crate::shard_machine::{ShardMachine, WalletHost};
 use crate::wallet_machine::{REBUILD_PATIENCE_NS, Turn, WalletMachine, WalletMessage};
-use ledger::{Fold, Wallet, WalletId};
+use ledger::original::Original;
+use ledger::{Wallet, WalletId};
 use parking_lot::Mutex;
 use persistence::{
     Clock, GroupCommit, JournalReader, PersistenceError, RecoveryReport, Sequencer, SimulatedDisk,
@@ -117,6 +122,8 @@ impl World {
         let claims = Claims::default();
         let recovered = disk.open(&mut |id, seq| claims.recover(id, seq))?;
         let fold = recovered.fold;
+        let originals = Originals::default();
+        recover_originals(&fold, &originals);
         let clock = Arc::new(SeededClock::at(wall_clock_ns));
         let shared_clock = Arc::clone(&clock) as Arc<dyn Clock>;
         let sequencer = Arc::new(Sequencer::new(fold.last_seq, fold.last_timestamp_ns, shared_clock));
@@ -128,6 +135,7 @@ impl World {
         let core = Core::new(CoreParts {
             sequencer: Arc::clone(&sequencer),
             claims,
+            originals,
             assets: fold.assets.into_values().collect(),
             admission: Arc::new(Admission::new(OPERATIONS_MAX, u64::MAX / 2)),
             journal: Arc::clone(&reader),
@@ -294,6 +302,12 @@ impl World {
         }
     }
 
+    /// Holds whose time has come expire, as the server's clock ticks.
+    pub(super) fn expire_holds(&self) {
+        self.wires.run_as(0);
+        references::expire_due(&self.core);
+    }
+
     /// What was answered since the last time.
     pub(super) fn take_answers(&self) -> Vec<Given> {
         std::mem::take(&mut *self.answers.lock())
@@ -325,7 +339,16 @@ impl World {
     }
 
     /// Nothing is under way any more: nothing may be left of it, and the wallets in memory are the journal's.
-    pub(super) fn assert_at_rest(&self, fold: &Fold) {
+    pub(super) fn assert_at_rest(&self, history: &History) {
+        let fold = history.fold();
+        assert!(self.core.originals.is_at_rest(), "somebody still decides on {:?}", self.core.originals);
+        for (id, state) in history.holds() {
+            let known = self.core.originals.known(id);
+            assert!(
+                matches!(known, Some((Original::Hold { state: known, .. }, _)) if known == state),
+                "the hold {id} is {state:?}, and known as {known:?}"
+            );
+        }
         assert_eq!(self.core.admission.operations(), 0, "permits come back");
         assert_eq!(self.core.admission.bytes(), 0, "permits come back");
         assert_eq!(self.core.sequencer.appended_seq(), fold.last_seq);

@@ -1,0 +1,165 @@
+//! What orders can be about: holds, and what was moved, as far as committed orders have brought them.
+//!
+//! One process-wide table, striped by id. Whoever decides on an original has it alone until that is decided; others
+//! wait for it in order. It decides nothing about money: that is `ledger::original`'s.
+
+use crate::in_flight::InFlight;
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use ledger::original::Original;
+use ledger::{Facts, HoldState, OrderKind, TransferId};
+use parking_lot::Mutex;
+use std::collections::{BTreeSet, VecDeque};
+use std::hash::BuildHasher;
+
+const STRIPE_BITS: u32 = 8;
+
+/// An original, for whoever decides on it.
+#[derive(Debug)]
+struct Slot {
+    /// `None` until somebody has read what it is.
+    original: Option<Original>,
+    /// The newest entry that is in it.
+    seq: u64,
+    /// Somebody decides on it.
+    is_taken: bool,
+    waiting: VecDeque<InFlight>,
+}
+
+impl Slot {
+    fn new(original: Option<Original>, seq: u64) -> Self {
+        Self { original, seq, is_taken: false, waiting: VecDeque::new() }
+    }
+
+    /// Whether it says no more than the journal's entry of that id.
+    fn is_needless(&self) -> bool {
+        !self.is_taken
+            && self.waiting.is_empty()
+            && match &self.original {
+                None | Some(Original::Neither | Original::Moved { reversed: 0, .. }) => true,
+                Some(Original::Hold { .. } | Original::Moved { .. }) => false,
+            }
+    }
+}
+
+/// What became of asking for an original.
+#[derive(Debug)]
+pub(crate) enum Acquired {
+    /// It is the asker's, until it lets go.
+    Granted(InFlight),
+    /// Somebody else decides on it; the asker will be granted it.
+    Waits,
+}
+
+/// The table.
+#[derive(Debug)]
+pub(crate) struct Originals {
+    hasher: RandomState,
+    stripes: Box<[Mutex<HashMap<TransferId, Slot, RandomState>>]>,
+    /// Holds that expire and have not ended, in the order of their expiry.
+    expiring: Mutex<BTreeSet<(u64, TransferId)>>,
+}
+
+impl Default for Originals {
+    fn default() -> Self {
+        Self {
+            hasher: RandomState::default(),
+            stripes: (0..1 << STRIPE_BITS).map(|_| Mutex::default()).collect(),
+            expiring: Mutex::default(),
+        }
+    }
+}
+
+impl Originals {
+    /// What stands in the journal, as far as it has come by the entry `seq`. Nobody can have referred to it before.
+    pub(crate) fn note(&self, id: TransferId, original: Original, seq: u64) {
+        if let Original::Hold { terms, state: HoldState::Open } = &original {
+            self.expires(id, terms.expires_at_ns);
+        }
+        self.stripe(id).lock().insert(id, Slot::new(Some(original), seq));
+    }
+
+    /// Asks for the original on behalf of an order, which waits if somebody else decides on it.
+    pub(crate) fn acquire(&self, id: TransferId, in_flight: InFlight) -> Acquired {
+        let mut stripe = self.stripe(id).lock();
+        let slot = stripe.entry(id).or_insert_with(|| Slot::new(None, 0));
+        if slot.is_taken {
+            slot.waiting.push_back(in_flight);
+            return Acquired::Waits;
+        }
+        slot.is_taken = true;
+        Acquired::Granted(in_flight)
+    }
+
+    /// Asks for the original unless somebody decides on it.
+    pub(crate) fn try_acquire(&self, id: TransferId) -> bool {
+        let mut stripe = self.stripe(id).lock();
+        let slot = stripe.entry(id).or_insert_with(|| Slot::new(None, 0));
+        !std::mem::replace(&mut slot.is_taken, true)
+    }
+
+    /// What was read about an original that is the reader's.
+    pub(crate) fn load(&self, id: TransferId, original: Original, seq: u64) {
+        let mut stripe = self.stripe(id).lock();
+        let slot = stripe.get_mut(&id).expect("what somebody decides on is in the table");
+        slot.original = Some(original);
+        slot.seq = slot.seq.max(seq);
+    }
+
+    /// The original as far as it has come, and the newest entry in that; `None` if it has not been read.
+    pub(crate) fn known(&self, id: TransferId) -> Option<(Original, u64)> {
+        let stripe = self.stripe(id).lock();
+        let slot = stripe.get(&id)?;
+        Some((slot.original.clone()?, slot.seq))
+    }
+
+    /// The entry `seq` of an order about it, whose it is, is committed.
+    pub(crate) fn progress(&self, id: TransferId, kind: OrderKind, facts: &Facts, seq: u64) {
+        if let Facts::Hold(terms) = facts {
+            self.expiring.lock().remove(&(terms.expires_at_ns, id));
+        }
+        let mut stripe = self.stripe(id).lock();
+        let slot = stripe.get_mut(&id).expect("what somebody decides on is in the table");
+        let original = slot.original.as_mut().expect("it was read before it was decided on");
+        original.progress(kind, facts);
+        slot.seq = slot.seq.max(seq);
+    }
+
+    /// Whoever had it lets go; returns who has it now.
+    pub(crate) fn release(&self, id: TransferId) -> Option<InFlight> {
+        let mut stripe = self.stripe(id).lock();
+        let slot = stripe.get_mut(&id).expect("what somebody decides on is in the table");
+        let next = slot.waiting.pop_front();
+        slot.is_taken = next.is_some();
+        if slot.is_needless() {
+            stripe.remove(&id);
+        }
+        next
+    }
+
+    /// The holds that have expired by `now_ns` and have not ended, at most `limit` of them.
+    pub(crate) fn due(&self, now_ns: u64, limit: usize) -> Vec<TransferId> {
+        let expiring = self.expiring.lock();
+        let due = expiring.iter().take_while(|(expires_at_ns, _)| *expires_at_ns <= now_ns);
+        due.take(limit).map(|&(_, id)| id).collect()
+    }
+
+    /// Nobody decides on anything or waits to.
+    #[cfg(test)]
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.stripes
+            .iter()
+            .all(|stripe| stripe.lock().values().all(|slot| !slot.is_taken && slot.waiting.is_empty()))
+    }
+
+    fn expires(&self, id: TransferId, expires_at_ns: u64) {
+        if expires_at_ns != u64::MAX {
+            self.expiring.lock().insert((expires_at_ns, id));
+        }
+    }
+
+    fn stripe(&self, id: TransferId) -> &Mutex<HashMap<TransferId, Slot, RandomState>> {
+        // The high bits: the map inside takes its bucket from the low ones.
+        &self.stripes[(self.hasher.hash_one(id) >> (64 - STRIPE_BITS)) as usize]
+    }
+}

@@ -1,0 +1,183 @@
+//! Orders about other orders: what a post, a void, a reversal or the end of a hold by its time refers to.
+//!
+//! First the id that it is about: if somebody is deciding that id, an order waits for it, provided that its own claim is
+//! the younger one; so nobody waits in a circle. If there is no such id, the order claims it while it is refused, so
+//! that none can come meanwhile. Then the original, which it has for itself alone until it has ended. What that allows
+//! is `ledger::original`'s to say; then its wallets are asked as those of any order.
+
+use crate::claims::{Referred, Waiter};
+use crate::core::Core;
+use crate::in_flight::{About, InFlight};
+use crate::originals::Acquired;
+use crate::outbox::Post;
+use crate::request::{Operations, Request};
+use crate::shard_machine::ShardMessage;
+use ledger::original::{Original, Unresolved, expire, resolve};
+use ledger::{Status, TransferId, WalletId};
+use persistence::read_entries;
+use std::sync::Arc;
+
+/// How many holds are let expire by one request.
+const EXPIRED_PER_REQUEST_MAX: usize = 1_000;
+
+/// Sends an order to its first wallet; one about another goes by way of that.
+pub(crate) fn send_on(in_flight: InFlight, post: &mut dyn Post) {
+    if in_flight.refers_to().is_some() {
+        let core = Arc::clone(in_flight.core());
+        return resume(&core, in_flight, post);
+    }
+    let shard = in_flight.core().shard_of(in_flight.part().wallet);
+    post.post(shard, ShardMessage::BeginOne(in_flight));
+}
+
+/// Goes on with an order about another from wherever it is: to be called with those that waited, too.
+pub(crate) fn resume(core: &Arc<Core>, mut in_flight: InFlight, post: &mut dyn Post) {
+    let id = in_flight.refers_to().expect("it is about another order");
+    if in_flight.about() != About::Nothing {
+        return decide(core, in_flight, post);
+    }
+    let claim_number = in_flight.claim_number();
+    let mut waits = Some(in_flight);
+    let referred = core
+        .claims
+        .refer(id, claim_number, || Waiter::Refers(Box::new(waits.take().expect("it waits once"))));
+    let Some(asks) = waits else { return };
+    in_flight = asks;
+    match referred {
+        Referred::Waits => panic!("who waits has been handed over"),
+        Referred::Younger => in_flight.refuse_for_now(Status::Contended, post),
+        Referred::Absent => {
+            in_flight.set_about(About::Absent(id));
+            decide(core, in_flight, post);
+        }
+        // It has the original from the moment on that it is granted, also if that comes later.
+        Referred::Decided(_) => {
+            in_flight.set_about(About::Original(id));
+            match core.originals.acquire(id, in_flight) {
+                Acquired::Granted(in_flight) => decide(core, in_flight, post),
+                Acquired::Waits => {}
+            }
+        }
+    }
+}
+
+/// Goes on with an order that waited for the id that it is about. By way of a mailbox, because very many may wait for
+/// one, and each may be decided at once.
+pub(crate) fn resume_waiter(core: &Arc<Core>, waiter: Waiter, post: &mut dyn Post) {
+    let Waiter::Refers(in_flight) = waiter else { panic!("only who refers to an id waits to look at it") };
+    if core.is_ending() {
+        return in_flight.refuse_for_now(Status::Unavailable, post);
+    }
+    post_resume(core, *in_flight, post);
+}
+
+/// Whoever had the original has ended: it is the next one's.
+pub(crate) fn let_go(core: &Arc<Core>, id: TransferId, post: &mut dyn Post) {
+    while let Some(next) = core.originals.release(id) {
+        if !core.is_ending() {
+            return post_resume(core, next, post);
+        }
+        // Mailboxes may be closed by now, and what they drop would end in here again, however many there are.
+        next.give_up_reference(post);
+    }
+}
+
+fn post_resume(core: &Arc<Core>, in_flight: InFlight, post: &mut dyn Post) {
+    let id = in_flight.refers_to().expect("it is about another order");
+    // Any shard can look at it; which, is a matter of spreading them.
+    post.post(core.shard_of(WalletId(id.0)), ShardMessage::Resume(in_flight));
+}
+
+/// The original is the order's: what does it allow?
+fn decide(core: &Arc<Core>, mut in_flight: InFlight, post: &mut dyn Post) {
+    let now_ns = core.sequencer.now_ns();
+    if in_flight.is_past_deadline(now_ns) {
+        return in_flight.refuse_for_now(Status::DeadlineExceeded, post);
+    }
+    let original = match in_flight.about() {
+        About::Nothing => panic!("nothing is decided about an order that another may decide on"),
+        About::Absent(_) => None,
+        About::Original(id) => match core.originals.known(id) {
+            Some((original, _)) => Some(original),
+            None => return load(core, id, in_flight),
+        },
+    };
+    let plan = match in_flight.order() {
+        Some(order) => resolve(order, original.as_ref(), now_ns),
+        None => {
+            let id = in_flight.refers_to().expect("it is about a hold");
+            match expire(id, original.as_ref(), now_ns) {
+                Some(plan) => Ok(plan),
+                None => return in_flight.finish_needless(post),
+            }
+        }
+    };
+    match plan {
+        Ok(plan) => {
+            in_flight.set_plan(plan);
+            let shard = core.shard_of(in_flight.part().wallet);
+            post.post(shard, ShardMessage::BeginOne(in_flight));
+        }
+        Err(Unresolved { refusal, valid_until_ns }) => {
+            in_flight.refuse_for_good(refusal, valid_until_ns, now_ns, post);
+        }
+    }
+}
+
+/// Reads what the order is about, once that is durable, on a reader's thread.
+fn load(core: &Arc<Core>, id: TransferId, in_flight: InFlight) {
+    let seq = core.claims.decided(id).expect("what is decided stays decided");
+    let reading = Arc::clone(core);
+    let waiter = move |durable: Result<(), _>| {
+        // Dropped, it answers for itself. A journal that has failed ends the process.
+        if durable.is_err() {
+            return;
+        }
+        let core = Arc::clone(&reading);
+        reading.read_soon(move || match read_original(&core, seq) {
+            Ok(original) => {
+                core.originals.load(id, original, seq);
+                decide(&core, in_flight, &mut &*core);
+            }
+            Err(error) => core.cannot_read(&error),
+        });
+    };
+    core.sequencer.when_durable(seq, Box::new(waiter));
+}
+
+/// What the entry makes of its order for those that are about it.
+pub(crate) fn read_original(core: &Core, seq: u64) -> Result<Original, persistence::PersistenceError> {
+    let mut original = Original::Neither;
+    read_entries(core.journal.as_ref(), &[seq], &mut |_, timestamp_ns, entry| {
+        original = Original::of_entry(&entry, timestamp_ns);
+        Ok(())
+    })?;
+    Ok(original)
+}
+
+/// Lets holds expire that are due. Nobody waits for it, and what is being captured or released at this moment is left
+/// alone; so it is to be called again and again.
+pub(crate) fn expire_due(core: &Arc<Core>) {
+    if core.is_ending() || core.disk_full.load(std::sync::atomic::Ordering::Relaxed) {
+        return;
+    }
+    let due = core.originals.due(core.sequencer.now_ns(), EXPIRED_PER_REQUEST_MAX);
+    if due.is_empty() {
+        return;
+    }
+    let operations = Operations::ExpireHolds(due);
+    // It is admitted like any request, so that a stop waits for it; with no room, it comes later.
+    let Ok(permit) = core.admit(&operations, 0) else { return };
+    let request = Request::new(Arc::clone(core), operations, u64::MAX, Some(permit), Box::new(|_| {}));
+    core.route(&request);
+}
+
+/// Begins to let a hold expire, unless somebody decides on it.
+pub(crate) fn begin_expiry(core: &Arc<Core>, mut in_flight: InFlight, post: &mut dyn Post) {
+    let id = in_flight.refers_to().expect("it is about a hold");
+    if !core.originals.try_acquire(id) {
+        return in_flight.finish_needless(post);
+    }
+    in_flight.set_about(About::Original(id));
+    decide(core, in_flight, post);
+}
