@@ -313,9 +313,15 @@ pub struct TransferCommand {
     /// Something else than to make one.
     #[command(subcommand)]
     pub command: Option<TransferSubcommand>,
-    /// What to move.
+    /// What is moved, and between whom; always there without a subcommand.
     #[command(flatten)]
-    pub arguments: Option<TransferArguments>,
+    pub movement: Option<Movement>,
+    /// Its id and notes
+    #[command(flatten)]
+    pub notes: OrderNotes,
+    /// How to reach the server
+    #[command(flatten)]
+    pub client: ClientFlags,
 }
 
 /// `bursar transfer show …`
@@ -330,20 +336,6 @@ pub enum TransferSubcommand {
         #[command(flatten)]
         client: ClientFlags,
     },
-}
-
-/// `bursar transfer FROM TO AMOUNT …`
-#[derive(Debug, Args)]
-pub struct TransferArguments {
-    /// What is moved, and between whom
-    #[command(flatten)]
-    pub movement: Movement,
-    /// Its id and notes
-    #[command(flatten)]
-    pub notes: OrderNotes,
-    /// How to reach the server
-    #[command(flatten)]
-    pub client: ClientFlags,
 }
 
 /// An amount, and between whom.

@@ -2,7 +2,7 @@
 
 use super::order_report::{report, transfer};
 use super::{connect, facts, outcome_json, outcome_rows, print, print_json, table, time};
-use crate::command_line::{ClientFlags, TransferArguments, TransferCommand, TransferSubcommand};
+use crate::command_line::{ClientFlags, TransferCommand, TransferSubcommand};
 use anyhow::Context;
 use client::{Progress, TransferView};
 use ledger::{Leg, Order, Pending, Post, Reversal, Side, Transaction, Transfer, TransferId, Void};
@@ -11,14 +11,11 @@ use std::process::ExitCode;
 
 /// Runs it.
 pub async fn run(command: TransferCommand) -> anyhow::Result<ExitCode> {
-    match command.command {
-        Some(TransferSubcommand::Show { ids, client }) => show(&ids, &client).await,
-        None => create(command.arguments.context("say what to move, or `show`")?).await,
+    let TransferCommand { command, movement, notes, client: flags } = command;
+    if let Some(TransferSubcommand::Show { ids, client }) = command {
+        return show(&ids, &client).await;
     }
-}
-
-async fn create(arguments: TransferArguments) -> anyhow::Result<ExitCode> {
-    let TransferArguments { movement, notes, client: flags } = arguments;
+    let movement = movement.context("say what to move: FROM, TO, AMOUNT and --asset")?;
     let client = connect(&flags).await?;
     let transfer = transfer(&movement, notes);
     let id = transfer.id;
