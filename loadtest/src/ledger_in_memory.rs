@@ -2,13 +2,15 @@
 
 use crate::ledger_calls::{Answers, LedgerCalls};
 use crate::request_channel::RequestChannel;
-use client::ledger::decide::{decide_credit, decide_debit};
+use client::ledger::decide::decide;
 use client::ledger::fold::AssetTotals;
 use client::ledger::{
-    Asset, AssetId, Decision, NewWallet, OpenReservations, Outcome, Refusal, RefusalDetail, Status, Transfer,
-    TransferId, Wallet, WalletId,
+    Asset, AssetId, Circumstances, Decision, Effect, NewWallet, Order, Outcome, Refusal, RefusalDetail,
+    Route, Status, Transfer, TransferId, Wallet, WalletId,
 };
-use client::{AssetTrialBalance, BalanceView, ClientError, NewAsset, TransferView, TrialBalance, WalletView};
+use client::{
+    AssetTrialBalance, BalanceView, ClientError, NewAsset, Progress, TransferView, TrialBalance, WalletView,
+};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard};
 
@@ -60,21 +62,21 @@ impl LedgerInMemory {
                 state.transfers.remove(&id);
             }
             Lie::Undo(id) => {
-                let view = state.transfers.remove(&id).expect("it was done");
-                state.wallet(view.transfer.debit_wallet).position.debits_posted -= view.transfer.amount;
-                state.wallet(view.transfer.credit_wallet).position.credits_posted -= view.transfer.amount;
+                let mut view = state.transfers.remove(&id).expect("it was done");
+                let Transfer { debit_wallet, credit_wallet, amount, .. } = *transfer_of(&mut view);
+                state.wallet(debit_wallet).position.debits_posted -= amount;
+                state.wallet(credit_wallet).position.credits_posted -= amount;
             }
             Lie::Do(transfer) => {
                 state.transfer(&transfer);
             }
             Lie::Double(id) => {
-                let transfer = state.transfers[&id].transfer.clone();
-                state.wallet(transfer.debit_wallet).debit(transfer.amount, 0);
-                state.wallet(transfer.credit_wallet).credit(transfer.amount, 0);
+                let route = Route::of_transfer(transfer_of(state.view(id)));
+                state.apply(&route, 0);
             }
             Lie::Renumber(id) => state.view(id).outcome.seq += 1,
-            Lie::ChangeAmount(id) => state.view(id).transfer.amount += 1,
-            Lie::Credit(id) => state.wallet(id).credit(1, 0),
+            Lie::ChangeAmount(id) => transfer_of(state.view(id)).amount += 1,
+            Lie::Credit(id) => state.wallet(id).apply(&Effect::Move { debits: 0, credits: 1 }, 0, 0),
             Lie::Lose(id) => {
                 state.wallets.remove(&id);
             }
@@ -112,38 +114,52 @@ impl State {
         if let Some(view) = self.transfers.get(&transfer.id) {
             let first_status = view.outcome.status;
             let mut again = Outcome { replayed: true, ..view.outcome };
-            again.status = view.transfer.compare(transfer);
+            again.status = view.order.compare(&Order::Transfer(transfer.clone()));
             if again.status == Status::Exists && !first_status.is_success() {
                 again.status = Status::IdAlreadyRefused;
                 again.detail = RefusalDetail::AlreadyRefused { first_status };
             }
             return again;
         }
-        let none_open = OpenReservations::default();
-        let decisions = [
-            decide_debit(self.wallets.get(&transfer.debit_wallet), none_open, transfer),
-            decide_credit(self.wallets.get(&transfer.credit_wallet), none_open, transfer),
-        ];
-        let refusal = decisions.into_iter().find_map(|decision| match decision {
-            Decision::Refuse(refusal) => Some(refusal),
-            Decision::Accept | Decision::Wait => None,
+        let route = Route::of_transfer(transfer);
+        let refusal = route.parts().iter().find_map(|part| {
+            match decide(self.wallets.get(&part.wallet), part, &Circumstances::settled(0)) {
+                Decision::Refuse { refusal, .. } => Some(refusal),
+                Decision::Accept | Decision::Wait => None,
+            }
         });
         let mut outcome = self.entry(Status::Created);
+        let mut progress = Progress::None;
         if let Some(Refusal { status, detail }) = refusal {
             (outcome.status, outcome.detail) = (status, detail);
         } else {
-            self.wallet(transfer.debit_wallet).debit(transfer.amount, outcome.seq);
-            self.wallet(transfer.credit_wallet).credit(transfer.amount, outcome.seq);
+            self.apply(&route, outcome.seq);
+            progress = Progress::Moved { amount: transfer.amount, reversed: 0 };
         }
-        self.transfers.insert(transfer.id, TransferView { transfer: transfer.clone(), outcome });
+        let order = Order::Transfer(transfer.clone());
+        self.transfers.insert(transfer.id, TransferView { order, outcome, progress });
         outcome
+    }
+
+    fn apply(&mut self, route: &Route, seq: u64) {
+        for part in route.parts() {
+            self.wallet(part.wallet).apply(&part.effect, seq, 0);
+        }
     }
 
     fn balance(&self, id: WalletId) -> Option<BalanceView> {
         let wallet = self.wallets.get(&id)?;
         let position = wallet.position;
-        let (balance, available) = (position.balance(), wallet.available());
+        let (balance, available) = (position.balance(), wallet.available(0));
         Some(BalanceView { balance, available, position, as_of_seq: self.seq })
+    }
+}
+
+/// This ledger has no orders of other kinds.
+fn transfer_of(view: &mut TransferView) -> &mut Transfer {
+    match &mut view.order {
+        Order::Transfer(transfer) => transfer,
+        other => panic!("only transfers are made here, not {other:?}"),
     }
 }
 
@@ -188,8 +204,13 @@ impl LedgerCalls for LedgerInMemory {
     async fn lookup_wallets(&self, ids: &[WalletId]) -> Answers<Option<WalletView>> {
         let state = self.lock();
         let view = |wallet: &Wallet| WalletView {
-            wallet: wallet.clone(),
-            available: wallet.available(),
+            terms: wallet.terms.clone(),
+            position: wallet.position,
+            version: wallet.version,
+            last_seq: wallet.last_seq,
+            created_seq: wallet.created_seq,
+            created_at_ns: wallet.created_at_ns,
+            available: wallet.available(0),
             as_of_seq: state.seq,
         };
         Ok(ids.iter().map(|id| state.wallets.get(id).map(view)).collect())

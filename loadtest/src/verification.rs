@@ -7,7 +7,7 @@ use crate::testimony::Testimony;
 use crate::workload::Workload;
 use anyhow::{Context, Result};
 use client::TransferView;
-use client::ledger::Status;
+use client::ledger::{Order, Status};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -179,8 +179,8 @@ async fn check_refused(
 /// What is wrong with the transfer as it is on record, if anything.
 pub(crate) fn fields_differ(workload: &Workload, number: u64, view: &TransferView) -> Option<String> {
     let sent = workload.transfer(number, workload.plan(number));
-    (view.transfer != sent)
-        .then(|| format!("transfer {} is {:?}, it was sent as {sent:?}", sent.id, view.transfer))
+    let (id, sent) = (sent.id, Order::Transfer(sent));
+    (view.order != sent).then(|| format!("transfer {id} is {:?}, it was sent as {sent:?}", view.order))
 }
 
 /// Debits equal credits in every asset, and ours has grown by exactly what was moved.
