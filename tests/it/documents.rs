@@ -2,6 +2,7 @@
 
 use bursar::telemetry::METRICS;
 use ledger::Status;
+use protocol::operation::Operation;
 use std::fs;
 use std::path::Path;
 
@@ -10,19 +11,45 @@ fn document(name: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// The cells of the rows of the table under a heading, without its head.
+fn table(document: &str, heading: &str) -> Vec<Vec<String>> {
+    let (_, rest) = document.split_once(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("{heading}"));
+    let section = rest.split("\n## ").next().expect("a split has a first part");
+    let rows = section.lines().filter(|line| line.starts_with('|')).skip(2);
+    rows.map(|row| row.split('|').map(|cell| cell.trim().to_owned()).collect()).collect()
+}
+
 #[test]
-fn the_table_of_statuses_has_every_status_with_its_number_and_whether_it_is_final() {
-    let semantics = document("docs/SEMANTICS.md");
-    for &status in Status::ALL {
-        let row = semantics.lines().find(|line| line.contains(&format!("| `{}` |", status.name())));
-        let row = row.unwrap_or_else(|| panic!("{status} is not in docs/SEMANTICS.md"));
-        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
-        assert_eq!(cells[1], status.number().to_string(), "{row}");
-        assert_eq!(cells[3] == "yes", status.is_final(), "{row}");
-        assert!(!cells[4].is_empty() && !cells[5].is_empty(), "{row}");
+fn the_table_of_statuses_has_every_status_with_its_number_and_whether_it_is_final_and_no_other() {
+    let rows = table(&document("docs/SEMANTICS.md"), "## Every status");
+    let found: Vec<[&str; 3]> = rows.iter().map(|cells| [&*cells[1], &*cells[2], &*cells[3]]).collect();
+    let expected: Vec<[String; 3]> = Status::ALL
+        .iter()
+        .map(|status| {
+            let is_refusal = !status.is_success() && *status != Status::IdAlreadyRefused;
+            let is_final = match (is_refusal, status.is_final()) {
+                (false, _) => "–",
+                (true, true) => "yes",
+                (true, false) => "no",
+            };
+            [status.number().to_string(), format!("`{status}`"), is_final.to_owned()]
+        })
+        .collect();
+    assert_eq!(found, expected);
+    for cells in &rows {
+        assert!(cells.len() == 7 && !cells[4].is_empty() && !cells[5].is_empty(), "{cells:?}");
     }
-    let rows = semantics.lines().filter(|line| line.starts_with("| ") && line.contains("| `")).count();
-    assert_eq!(rows, Status::ALL.len(), "a row too many");
+}
+
+#[test]
+fn the_table_of_operations_has_every_operation_and_no_other() {
+    let semantics = document("docs/SEMANTICS.md");
+    let mut found: Vec<String> =
+        table(&semantics, "## Operations").into_iter().map(|mut cells| cells.swap_remove(1)).collect();
+    let mut expected = Operation::ALL.map(|operation| format!("`{operation}`")).to_vec();
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected);
 }
 
 #[test]

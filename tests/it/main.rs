@@ -41,6 +41,9 @@ mod linearizability;
 mod memory;
 mod metrics_page;
 mod model;
+// The naive ledger that the rules alone are held to, too.
+#[path = "../../ledger/tests/it/naive.rs"]
+mod naive;
 mod pause;
 mod power_loss;
 mod process_usage;

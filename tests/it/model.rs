@@ -1,24 +1,38 @@
 //! The real server against a naive model of what the documents say, step by step and then all at once.
 
 use crate::books::{BANK, Chance, EUR, USD, asset, open_books, setting, transfer, wallet};
+use crate::naive::{Naive, State};
 use crate::server::Server;
 use client::Client;
-use ledger::{AMOUNT_MAX, NewWallet, OverdraftLimit, Status, Transfer, TransferId, WalletFlags, WalletId};
-use std::collections::HashMap;
+use ledger::{
+    AMOUNT_MAX, Leg, Memo, NewWallet, Order, Outcome, OverdraftLimit, Pending, Post, RefusalDetail, Reversal,
+    Setting, Side, Status, Transaction, Transfer, TransferId, Void, WalletChange, WalletFlags, WalletId,
+};
+use protocol::{FlagChange, Progress, WalletLimits, WalletMetadata};
+use std::collections::{BTreeMap, HashMap};
+use std::slice::from_ref;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::task::JoinSet;
 
-/// A ledger as somebody would write it in an afternoon, from the documents alone.
+/// What the server is to have, and what it was told.
 #[derive(Default)]
-struct Naive {
-    wallets: Vec<(NewWallet, u128, u128)>,
-    decided: HashMap<TransferId, (Transfer, Status)>,
+struct Expected {
+    naive: Naive,
+    /// Wallets as they were created.
+    created: BTreeMap<WalletId, NewWallet>,
+    /// The time of the newest entry that it has told of.
+    seen_ns: u64,
+    /// Amounts near 2^127 and holds that expire do not go together: a full counter is free again only when the end of a
+    /// hold is journaled, of which nobody is told.
+    holds_expire: bool,
 }
 
-impl Naive {
-    fn wallet(&mut self, id: WalletId) -> Option<&mut (NewWallet, u128, u128)> {
-        self.wallets.iter_mut().find(|(terms, ..)| terms.id == id)
-    }
+fn wall_clock_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970");
+    u64::try_from(since.as_nanos()).expect("it is earlier than 2554")
+}
 
+impl Expected {
     fn create_wallet(&mut self, new: &NewWallet) -> Status {
         if new.id.0 == 0 {
             return Status::IdMustNotBeZero;
@@ -26,93 +40,113 @@ impl Naive {
         if ![USD, EUR].contains(&new.asset) {
             return Status::AssetNotFound;
         }
-        let Some((terms, ..)) = self.wallet(new.id) else {
-            self.wallets.push((new.clone(), 0, 0));
+        let Some(first) = self.created.get(&new.id) else {
+            self.naive.create(new.clone());
+            self.created.insert(new.id, new.clone());
             return Status::Created;
         };
-        if terms.asset != new.asset {
+        if first.asset != new.asset {
             Status::ExistsWithDifferentAsset
-        } else if terms.overdraft_limit != new.overdraft_limit {
+        } else if first.overdraft_limit != new.overdraft_limit {
             Status::ExistsWithDifferentOverdraftLimit
-        } else if terms.balance_max != new.balance_max {
+        } else if first.balance_max != new.balance_max {
             Status::ExistsWithDifferentBalanceMax
         } else {
             Status::Exists
         }
     }
 
-    fn transfer(&mut self, asked: &Transfer) -> Status {
-        if asked.id.0 == 0 {
-            return Status::IdMustNotBeZero;
+    /// The time at which it was decided: that of the entry, if it has made one.
+    fn time_of(&mut self, outcome: &Outcome) -> u64 {
+        if !outcome.replayed {
+            self.seen_ns = self.seen_ns.max(outcome.timestamp_ns);
         }
-        if asked.amount == 0 {
-            return Status::AmountMustNotBeZero;
-        }
-        if asked.amount > AMOUNT_MAX {
-            return Status::AmountTooLarge;
-        }
-        if asked.debit_wallet == asked.credit_wallet {
-            return Status::WalletsMustDiffer;
-        }
-        if let Some((first, status)) = self.decided.get(&asked.id) {
-            return if first.debit_wallet != asked.debit_wallet {
-                Status::ExistsWithDifferentDebitWallet
-            } else if first.credit_wallet != asked.credit_wallet {
-                Status::ExistsWithDifferentCreditWallet
-            } else if first.asset != asked.asset {
-                Status::ExistsWithDifferentAsset
-            } else if first.amount != asked.amount {
-                Status::ExistsWithDifferentAmount
-            } else if *status == Status::Created {
-                Status::Exists
-            } else {
-                Status::IdAlreadyRefused
-            };
-        }
-        let status = self.decide(asked);
-        if status == Status::Created {
-            self.wallet(asked.debit_wallet).expect("it was decided on").1 += asked.amount;
-            self.wallet(asked.credit_wallet).expect("it was decided on").2 += asked.amount;
-        }
-        self.decided.insert(asked.id, (asked.clone(), status));
-        status
+        self.seen_ns
     }
 
-    fn decide(&mut self, asked: &Transfer) -> Status {
-        let Some((terms, debits, credits)) = self.wallet(asked.debit_wallet) else {
-            return Status::DebitWalletNotFound;
-        };
-        if terms.asset != asked.asset {
-            return Status::DebitWalletAssetMismatch;
+    fn amount(&self, chance: &mut Chance) -> u128 {
+        match chance.below(30) {
+            0 => 0,
+            1 if !self.holds_expire => AMOUNT_MAX,
+            2 if !self.holds_expire => AMOUNT_MAX - 100,
+            3 => u128::MAX,
+            _ => u128::from(1 + chance.below(120)),
         }
-        if terms.flags.contains(WalletFlags::DEBIT_FROZEN) {
-            return Status::DebitWalletFrozen;
+    }
+
+    fn random_transfer(&self, id: TransferId, chance: &mut Chance) -> Transfer {
+        let wallets = (u128::from(chance.below(10)), u128::from(chance.below(10)));
+        let mut asked = transfer(id.0, wallets.0, wallets.1, self.amount(chance));
+        if chance.below(5) == 0 {
+            asked.asset = EUR;
         }
-        if *debits + asked.amount > AMOUNT_MAX {
-            return Status::DebitWalletOverflow;
+        asked
+    }
+
+    /// One of some ids, or any.
+    fn reference<'a>(chance: &mut Chance, likely: impl Iterator<Item = &'a TransferId>) -> TransferId {
+        let likely: Vec<TransferId> = likely.copied().collect();
+        if likely.is_empty() || chance.below(6) == 0 {
+            return TransferId(u128::from(chance.below(150)));
         }
-        if let OverdraftLimit::Limited(limit) = terms.overdraft_limit
-            && !terms.flags.contains(WalletFlags::SYSTEM)
-            && *debits + asked.amount > *credits + limit
-        {
-            return Status::InsufficientFunds;
+        likely[chance.below(likely.len() as u64) as usize]
+    }
+
+    fn random_order(&self, chance: &mut Chance) -> Order {
+        let sent: Vec<&Order> = self.naive.decided.values().map(|(order, _)| order).collect();
+        if !sent.is_empty() && chance.below(12) == 0 {
+            return sent[chance.below(sent.len() as u64) as usize].clone();
         }
-        let Some((terms, debits, credits)) = self.wallet(asked.credit_wallet) else {
-            return Status::CreditWalletNotFound;
-        };
-        if terms.asset != asked.asset {
-            return Status::CreditWalletAssetMismatch;
+        let id = TransferId(u128::from(chance.below(400)));
+        let memo = Memo { code: u16::from(chance.below(20) == 0), ..Memo::default() };
+        let open = self.naive.holds.iter().filter(|(_, hold)| hold.state == State::Open).map(|(id, _)| id);
+        let done = self.naive.decided.iter().filter(|(_, (_, status))| *status == Status::Created);
+        match chance.below(10) {
+            0..3 => Order::Transfer(self.random_transfer(id, chance)),
+            3..5 => {
+                let timeout_s = if self.holds_expire { chance.below(3) as u32 } else { 0 };
+                Order::Pending(Pending { transfer: self.random_transfer(id, chance), timeout_s })
+            }
+            5 | 6 => {
+                let pending_id = Self::reference(chance, open);
+                let amount = if chance.below(3) == 0 { 0 } else { self.amount(chance) };
+                Order::Post(Post { id, pending_id, amount, memo })
+            }
+            7 => Order::Void(Void { id, pending_id: Self::reference(chance, open), memo }),
+            8 => {
+                let reverses_id = Self::reference(chance, done.map(|(id, _)| id));
+                let amount = if chance.below(2) == 0 { 0 } else { self.amount(chance) };
+                Order::Reversal(Reversal { id, reverses_id, amount, memo })
+            }
+            _ => Order::Transaction(Transaction { id, legs: self.random_legs(chance), memo }),
         }
-        if terms.flags.contains(WalletFlags::CREDIT_FROZEN) {
-            return Status::CreditWalletFrozen;
+    }
+
+    /// Legs that mostly balance and mostly are in the asset of their wallets, some wallets on several.
+    fn random_legs(&self, chance: &mut Chance) -> Box<[Leg]> {
+        let pairs = if chance.below(10) == 0 { 25 + chance.below(10) } else { chance.below(5) };
+        let mut legs = Vec::new();
+        for _ in 0..pairs {
+            let asked = self.random_transfer(TransferId(1), chance);
+            let terms = self.created.get(&asked.debit_wallet);
+            let asset = terms.filter(|_| chance.below(10) > 0).map_or(asked.asset, |terms| terms.asset);
+            let same = self.created.values().filter(|terms| terms.asset == asset).map(|terms| terms.id);
+            let same: Vec<WalletId> = same.collect();
+            let to = if same.is_empty() {
+                asked.credit_wallet
+            } else {
+                same[chance.below(same.len() as u64) as usize]
+            };
+            let leg = |wallet, side| Leg { wallet, side, asset, amount: asked.amount };
+            legs.extend([leg(asked.debit_wallet, Side::Debit), leg(to, Side::Credit)]);
         }
-        if *credits + asked.amount > AMOUNT_MAX {
-            return Status::CreditWalletOverflow;
+        if chance.below(10) == 0 {
+            legs.pop();
         }
-        if terms.balance_max > 0 && *credits + asked.amount > *debits + terms.balance_max {
-            return Status::LimitExceeded;
+        if chance.below(2) == 0 {
+            legs.reverse();
         }
-        Status::Created
+        legs.into()
     }
 }
 
@@ -122,78 +156,203 @@ fn random_wallet(chance: &mut Chance) -> NewWallet {
     if chance.below(20) == 0 {
         new.asset = ledger::AssetId(5);
     }
-    new.overdraft_limit = match chance.below(3) {
+    (new.overdraft_limit, new.balance_max) = random_limits(chance);
+    new
+}
+
+fn random_limits(chance: &mut Chance) -> (OverdraftLimit, u128) {
+    let overdraft_limit = match chance.below(3) {
         0 => OverdraftLimit::Unlimited,
         1 => OverdraftLimit::Limited(u128::from(chance.below(200))),
         _ => OverdraftLimit::Limited(0),
     };
-    if chance.below(3) == 0 {
-        new.balance_max = u128::from(1 + chance.below(300));
-    }
-    new
+    (overdraft_limit, if chance.below(3) == 0 { u128::from(1 + chance.below(300)) } else { 0 })
 }
 
-fn random_transfer(chance: &mut Chance) -> Transfer {
-    let amount = match chance.below(30) {
-        0 => 0,
-        1 => AMOUNT_MAX,
-        2 => AMOUNT_MAX - 100,
-        3 => u128::MAX,
-        _ => u128::from(1 + chance.below(120)),
+fn random_change(chance: &mut Chance) -> WalletChange {
+    let none = WalletFlags::default();
+    let flag = [WalletFlags::DEBIT_FROZEN, WalletFlags::CREDIT_FROZEN, WalletFlags::CLOSED]
+        [chance.below(3) as usize];
+    let setting = match chance.below(8) {
+        0 | 1 => {
+            let (overdraft_limit, balance_max) = random_limits(chance);
+            Setting::Limits { overdraft_limit, balance_max }
+        }
+        2 | 3 => Setting::Flags { set: flag, clear: none },
+        4..7 => Setting::Flags { set: none, clear: flag },
+        _ => Setting::Metadata(vec![7; chance.below(3) as usize].into()),
     };
-    let wallets = (u128::from(chance.below(10)), u128::from(chance.below(10)));
-    let mut asked = transfer(u128::from(chance.below(150)), wallets.0, wallets.1, amount);
-    if chance.below(5) == 0 {
-        asked.asset = EUR;
-    }
-    asked
+    WalletChange { wallet: WalletId(u128::from(1 + chance.below(10))), setting }
 }
 
-async fn assert_same_positions(client: &Client, naive: &Naive, context: &str) {
-    let ids: Vec<WalletId> = naive.wallets.iter().map(|(terms, ..)| terms.id).collect();
-    let views = client.lookup_wallets(&ids).await.unwrap();
-    for ((terms, debits, credits), view) in naive.wallets.iter().zip(views) {
-        let found = view.unwrap_or_else(|| panic!("{context}: {} exists", terms.id)).wallet;
-        let position = (found.position.debits_posted, found.position.credits_posted);
-        assert_eq!((&found.terms, position), (terms, (*debits, *credits)), "{context}");
+async fn send(client: &Client, order: &Order) -> Outcome {
+    loop {
+        let outcomes = match order {
+            Order::Transfer(transfer) => client.create_transfers(from_ref(transfer)).await,
+            Order::Pending(pending) => client.create_pending(from_ref(pending)).await,
+            Order::Post(post) => client.post_pending(from_ref(post)).await,
+            Order::Void(void) => client.void_pending(from_ref(void)).await,
+            Order::Reversal(reversal) => client.reverse(from_ref(reversal)).await,
+            Order::Transaction(transaction) => client.create_transactions(from_ref(transaction)).await,
+        };
+        // A hold that expires at this moment may be in the way.
+        let outcome = outcomes.unwrap()[0];
+        if outcome.status != Status::Contended {
+            return outcome;
+        }
     }
 }
 
-/// More with `BURSAR_TEST_MODEL_CASES`, which the fixture keeps from the server.
+async fn send_change(client: &Client, change: &WalletChange) -> Outcome {
+    let wallet = change.wallet;
+    let outcomes = match &change.setting {
+        Setting::Limits { overdraft_limit, balance_max } => {
+            let (overdraft_limit, balance_max) = (*overdraft_limit, *balance_max);
+            client.set_limits(&[WalletLimits { wallet, overdraft_limit, balance_max }]).await
+        }
+        Setting::Flags { set, clear } => {
+            client.set_flags(&[FlagChange { wallet, set: *set, clear: *clear }]).await
+        }
+        Setting::Metadata(metadata) => {
+            client.set_metadata(&[WalletMetadata { wallet, metadata: metadata.clone() }]).await
+        }
+    };
+    outcomes.unwrap()[0]
+}
+
+/// What was available is told as the wallet knew it; that it was too little holds in any case.
+fn assert_same_answer(told: &Outcome, expected: (Status, RefusalDetail), context: &str) {
+    match (told.detail, expected.1) {
+        (
+            RefusalDetail::InsufficientFunds { available, required },
+            RefusalDetail::InsufficientFunds { required: expected_required, .. },
+        ) => {
+            assert!(available < required && required == expected_required, "{context}: {told:?}");
+            assert_eq!(told.status, expected.0, "{context}");
+        }
+        (detail, _) => assert_eq!((told.status, detail), expected, "{context}"),
+    }
+    let is_replayed = matches!(told.status, Status::Exists | Status::IdAlreadyRefused);
+    assert_eq!(told.replayed, is_replayed, "{context}: {told:?}");
+}
+
+/// Tells the model which holds have expired, and sees to it that all others are as it has them.
+async fn hear_of_expired_holds(client: &Client, expected: &mut Expected, context: &str) -> bool {
+    let ids: Vec<TransferId> = expected.naive.holds.keys().copied().collect();
+    let views = client.lookup_transfers(&ids).await.unwrap();
+    let mut any = false;
+    for (id, view) in ids.into_iter().zip(views) {
+        let view = view.unwrap_or_else(|| panic!("{context}: {id} exists"));
+        let Progress::Hold { terms, state } = view.progress else {
+            panic!("{context}: {id} is a hold: {view:?}")
+        };
+        let hold = &expected.naive.holds[&id];
+        assert_eq!(terms.expires_at_ns, hold.expires_at_ns.unwrap_or(u64::MAX), "{context}: {id}");
+        let known = match hold.state {
+            State::Open => "open",
+            State::Posted => "posted",
+            State::Voided => "voided",
+            State::Expired => "expired",
+        };
+        if known == "open" && state.name() == "expired" {
+            let now_ns = wall_clock_ns() + 1_000_000;
+            assert!(expected.naive.expire(id, now_ns), "{context}: {id} has expired before its time");
+            any = true;
+        } else {
+            assert_eq!(state.name(), known, "{context}: {id}");
+        }
+    }
+    any
+}
+
+async fn assert_same_positions(client: &Client, expected: &mut Expected, context: &str) {
+    hear_of_expired_holds(client, expected, context).await;
+    loop {
+        let ids: Vec<WalletId> = expected.created.keys().copied().collect();
+        let before_ns = wall_clock_ns().saturating_sub(1_000_000);
+        let views = client.lookup_wallets(&ids).await.unwrap();
+        let balances = client.balances(&ids).await.unwrap();
+        let after_ns = wall_clock_ns() + 1_000_000;
+        // What has expired meanwhile is in some of these and not in others.
+        if hear_of_expired_holds(client, expected, context).await {
+            continue;
+        }
+        let naive = &expected.naive;
+        for wallet in &naive.wallets {
+            let id = wallet.terms.id;
+            let index = ids.iter().position(|other| *other == id).expect("all of them were looked up");
+            let found = views[index].clone().unwrap_or_else(|| panic!("{context}: {id} exists"));
+            let balance = balances[index].unwrap_or_else(|| panic!("{context}: {id} exists"));
+            assert_eq!(found.terms, wallet.terms, "{context}");
+            let pending = [Side::Debit, Side::Credit].map(|side| naive.pending(id, side));
+            for position in [found.position, balance.position] {
+                assert_eq!(
+                    (position.debits_posted, position.credits_posted),
+                    (wallet.debits, wallet.credits),
+                    "{context}: {id}"
+                );
+                assert_eq!([position.debits_pending, position.credits_pending], pending, "{context}: {id}");
+            }
+            assert_eq!(found.version, wallet.version, "{context}: {id}");
+            let possible = [before_ns, after_ns].map(|now_ns| naive.available(wallet, now_ns));
+            assert!(possible.contains(&balance.available), "{context}: {id}: {balance:?} {possible:?}");
+        }
+        return;
+    }
+}
+
+/// Every operation. More with `BURSAR_TEST_MODEL_CASES`, which the fixture keeps from the server.
 #[tokio::test]
 async fn any_sequence_of_requests_is_answered_as_by_the_naive_model_and_survives_a_kill() {
     for seed in 0..u64::from(setting("BURSAR_TEST_MODEL_CASES", 8)) {
         let mut chance = Chance(seed);
-        let mut naive = Naive::default();
+        let mut expected = Expected { holds_expire: seed % 2 == 0, ..Expected::default() };
         let mut server = Server::start(&[]);
         let mut client = server.client().await;
         client.create_assets(&[asset(USD, "USD"), asset(EUR, "EUR")]).await.unwrap();
-        for step in 0..120 {
-            let context = format!("seed {seed}, step {step}");
+        for step in 0..240 {
             // Items of a batch are independent of each other, so a batch that is compared has one.
-            if chance.below(6) == 0 {
-                let new = random_wallet(&mut chance);
-                let outcome = client.create_wallets(std::slice::from_ref(&new)).await.unwrap()[0];
-                assert_eq!(outcome.status, naive.create_wallet(&new), "{context}: {new:?}");
-            } else {
-                let asked = random_transfer(&mut chance);
-                let outcome = client.create_transfers(std::slice::from_ref(&asked)).await.unwrap()[0];
-                assert_eq!(outcome.status, naive.transfer(&asked), "{context}: {asked:?}");
-                assert_eq!(
-                    outcome.replayed,
-                    matches!(outcome.status, Status::Exists | Status::IdAlreadyRefused)
-                );
+            match chance.below(12) {
+                0 | 1 => {
+                    let new = random_wallet(&mut chance);
+                    let outcome = client.create_wallets(from_ref(&new)).await.unwrap()[0];
+                    expected.time_of(&outcome);
+                    assert_eq!(
+                        outcome.status,
+                        expected.create_wallet(&new),
+                        "seed {seed}, step {step}: {new:?}"
+                    );
+                }
+                2 => {
+                    let change = random_change(&mut chance);
+                    let outcome = send_change(&client, &change).await;
+                    let at_ns = expected.time_of(&outcome);
+                    let status = expected.naive.change(&change, at_ns);
+                    assert_eq!(outcome.status, status, "seed {seed}, step {step}: {change:?}");
+                }
+                _ => {
+                    let order = expected.random_order(&mut chance);
+                    let outcome = send(&client, &order).await;
+                    let at_ns = expected.time_of(&outcome);
+                    let context = format!("seed {seed}, step {step}: {order:?}");
+                    assert_same_answer(&outcome, expected.naive.order(&order, at_ns), &context);
+                }
+            }
+            if expected.holds_expire && chance.below(80) == 0 {
+                tokio::time::sleep(Duration::from_millis(1_001)).await;
             }
             if chance.below(10) == 0 {
-                assert_same_positions(&client, &naive, &context).await;
+                assert_same_positions(&client, &mut expected, &format!("seed {seed}, step {step}")).await;
             }
-            if chance.below(60) == 0 {
+            if chance.below(80) == 0 {
                 server.kill();
                 server = server.restart();
                 client = server.client().await;
             }
         }
-        assert_same_positions(&client, &naive, &format!("seed {seed}, at the end")).await;
+        assert_same_positions(&client, &mut expected, &format!("seed {seed}, at the end")).await;
+        let trial = client.trial_balance().await.unwrap();
+        assert!(trial.assets.iter().all(|line| line.totals.is_balanced()), "seed {seed}");
     }
 }
 
@@ -263,7 +422,7 @@ async fn concurrent_transfers_among_few_wallets_with_limits_keep_every_limit_and
         let client = server.client().await;
         for terms in &wallets {
             let view = client.lookup_wallets(&[terms.id]).await.unwrap().remove(0).expect("it exists");
-            let balance = view.wallet.position.balance();
+            let balance = view.position.balance();
             assert_eq!(balance, balances[&terms.id.0], "{}", terms.id);
             let OverdraftLimit::Limited(limit) = terms.overdraft_limit else {
                 unreachable!("all are limited")

@@ -64,14 +64,18 @@ impl Driven {
         assert!(now_ns < verdict.valid_until_ns, "what is decided now holds now");
         match verdict.outcome {
             Ok(facts) => {
-                self.append(now_ns, Entry::done(order.clone(), facts.clone()));
+                let entry = Entry::done(order.clone(), facts.clone());
                 self.note(order, facts, now_ns);
+                assert_eq!(Original::of_entry(&entry, now_ns), self.originals[&order.id()]);
+                self.append(now_ns, entry);
                 self.decided.insert(order.id(), (order.clone(), None));
                 (Status::Created, RefusalDetail::None)
             }
             Err(refusal) => {
                 assert!(refusal.status.is_final(), "{refusal:?}");
-                self.append(now_ns, Entry::refused(order.clone(), refusal));
+                let entry = Entry::refused(order.clone(), refusal);
+                assert_eq!(Original::of_entry(&entry, now_ns), Original::Neither);
+                self.append(now_ns, entry);
                 self.originals.insert(order.id(), Original::Neither);
                 self.decided.insert(order.id(), (order.clone(), Some(refusal)));
                 (refusal.status, refusal.detail)
@@ -90,7 +94,8 @@ impl Driven {
                 match resolve(order, original, now_ns) {
                     Ok(resolution) => {
                         valid_until_ns = resolution.valid_until_ns;
-                        (resolution.route, Some(resolution.facts))
+                        assert!(resolution.facts.is_some());
+                        (resolution.route, resolution.facts)
                     }
                     Err(unresolved) => {
                         let outcome = Err(unresolved.refusal);
@@ -151,11 +156,12 @@ impl Driven {
         let Some(resolution) = expire(pending_id, self.originals.get(&pending_id), now_ns) else {
             return false;
         };
-        let Facts::Hold(hold) = resolution.facts else { panic!("a hold expires") };
+        let Some(Facts::Hold(hold)) = resolution.facts else { panic!("a hold expires") };
         let original = self.originals.get_mut(&pending_id).expect("it expires");
         original.progress(ledger::OrderKind::Expire, &Facts::Hold(hold));
         let entry = Entry::Expired { pending_id, hold };
         assert_eq!(entry.route(), resolution.route);
+        assert_eq!(Original::of_entry(&entry, now_ns), Original::Neither);
         self.append(now_ns, entry);
         true
     }

@@ -48,13 +48,13 @@ fn a_hold_is_captured_or_released_once_in_time_and_to_what_it_holds() {
     let open = held(HoldState::Open);
     for (amount, captured) in [(0, 50), (50, 50), (49, 49), (1, 1)] {
         let resolution = resolve(&Order::Post(post(2, 1, amount)), Some(&open), EXPIRY - 1).expect("in time");
-        assert_eq!(resolution.facts, Facts::Hold(hold(50, EXPIRY)));
+        assert_eq!(resolution.facts, Some(Facts::Hold(hold(50, EXPIRY))));
         assert_eq!(resolution.valid_until_ns, EXPIRY);
         assert_eq!(resolution.route, Route::of_resolution(TransferId(1), &hold(50, EXPIRY), captured));
     }
     let released = resolve(&Order::Void(void(2, 1)), Some(&open), EXPIRY - 1).expect("in time");
     assert_eq!(released.route, Route::of_resolution(TransferId(1), &hold(50, EXPIRY), 0));
-    assert_eq!((released.facts, released.valid_until_ns), (Facts::Hold(hold(50, EXPIRY)), EXPIRY));
+    assert_eq!((released.facts, released.valid_until_ns), (Some(Facts::Hold(hold(50, EXPIRY))), EXPIRY));
     for order in [Order::Post(post(2, 1, 51)), Order::Post(post(2, 1, 1)), Order::Void(void(2, 1))] {
         let late = resolve(&order, Some(&open), EXPIRY);
         assert_eq!(late, Err(unresolved(Status::PendingExpired, None, u64::MAX)));
@@ -75,7 +75,10 @@ fn a_hold_expires_once_and_not_before_its_time() {
     for now_ns in [EXPIRY, u64::MAX] {
         let resolution = expire(id, Some(&open), now_ns).expect("it is time");
         assert_eq!(resolution.route, Route::of_resolution(id, &hold(50, EXPIRY), 0));
-        assert_eq!((resolution.facts, resolution.valid_until_ns), (Facts::Hold(hold(50, EXPIRY)), u64::MAX));
+        assert_eq!(
+            (resolution.facts, resolution.valid_until_ns),
+            (Some(Facts::Hold(hold(50, EXPIRY))), u64::MAX)
+        );
     }
     for state in [HoldState::Posted, HoldState::Voided, HoldState::Expired] {
         assert_eq!(expire(id, Some(&held(state)), EXPIRY), None, "{state:?}");
@@ -96,7 +99,7 @@ fn what_was_moved_moves_back_until_nothing_is_left() {
     ) {
         Ok(resolution) => {
             assert_eq!(resolution.valid_until_ns, u64::MAX);
-            let Facts::Reversed(facts) = resolution.facts else { panic!("it reverses") };
+            let Some(Facts::Reversed(facts)) = resolution.facts else { panic!("it reverses") };
             let legs = [debit(2, 1, facts.amount), credit(1, 1, facts.amount)];
             assert_eq!(facts.legs, legs.into());
             assert_eq!((facts.of_transaction, facts.original_amount), (false, 90));
@@ -131,12 +134,13 @@ fn a_transaction_is_reversed_in_full_once_with_every_leg_the_other_way() {
     assert_eq!(back[0].side, Side::Credit);
     assert_eq!(whole.route, Route::of_legs(&back));
     let facts = ReversedFacts { legs: back, of_transaction: true, amount: 1, original_amount: 1 };
-    assert_eq!(whole.facts, Facts::Reversed(facts));
+    let facts = Facts::Reversed(facts);
+    assert_eq!(whole.facts.as_ref(), Some(&facts));
     for amount in [1, 2, 7] {
         let part = resolve(&Order::Reversal(reversal(2, 1, amount)), Some(&original), 5);
         assert_eq!(part, Err(unresolved(Status::TransactionReversedInFullOnly, None, u64::MAX)));
     }
-    original.progress(OrderKind::Reversal, &whole.facts);
+    original.progress(OrderKind::Reversal, &facts);
     for amount in [0, 1] {
         let again = resolve(&Order::Reversal(reversal(3, 1, amount)), Some(&original), 5);
         assert_eq!(again, Err(unresolved(Status::OriginalAlreadyReversed, None, u64::MAX)));
