@@ -5,6 +5,7 @@
 //! them durable. The lower half (`record` to `recovery`) does not know what an entry means; [`entry_codec`] and
 //! `recovered_ledger` do.
 
+mod books;
 mod chain;
 #[cfg(test)]
 mod chain_tests;
@@ -46,7 +47,7 @@ mod writer;
 pub use clock::{Clock, LedgerClock};
 pub use data_directory::{DATA_FORMAT, DataDirectory};
 pub use durability_gate::{Poisoned, Waiter};
-pub use error::{Damage, PersistenceError};
+pub use error::{BooksDamage, Damage, PersistenceError};
 pub use free_space::free_bytes;
 pub use journal::{ChainPoint, Group, Journal, JournalReader, Records};
 pub use record::{Record, RecordError};

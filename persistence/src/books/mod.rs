@@ -1,0 +1,2 @@
+//! The books.
+mod id_filter;
