@@ -1,115 +1,246 @@
-//! The decision: may this wallet take this operation, with what is still open?
+//! The decision: may this wallet take its part of an order, with what is still open?
 //!
-//! A wallet has its committed position and a set of open reservations, out and in, whose fate is not known
-//! yet. So it *accepts* only what is valid under every outcome of them, and *refuses* only what is invalid
-//! under every outcome; in between, the answer is *wait* (the escrow method, O'Neil 1986). Every check is a
-//! bound that is monotone in what is open, so two evaluations are enough: one with everything that speaks
-//! against it committed, one with everything that speaks for it.
+//! A wallet has its committed position and a set of open reservations whose fate is not known yet. So it *accepts* only
+//! what is valid under every outcome of them, and *refuses* only what is invalid under every outcome; in between, the
+//! answer is *wait* (the escrow method, O'Neil 1986). Every check is a bound that is monotone in what is open, so two
+//! evaluations are enough: one with everything that speaks against it committed, one with everything that speaks for it.
 //!
 //! All checks come before all writes, in the documented order; this module writes nothing.
 
 use crate::amount::AMOUNT_MAX;
+use crate::identity::TransferId;
+use crate::order::Side;
+use crate::route::{Effect, Part, Role};
 use crate::status::{Refusal, RefusalDetail, Status};
-use crate::transfer::Transfer;
 use crate::wallet::{OverdraftLimit, Wallet, WalletFlags};
 
 /// The sums of a wallet's reservations whose outcome is not known yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct OpenReservations {
-    /// What open operations would take out.
+    /// What would be taken out or held to be taken.
     pub debits: u128,
-    /// What open operations would put in.
+    /// What would be put in or held to be put in.
     pub credits: u128,
+    /// By how much there could be more to spend: what would come in, and holds that could end.
+    pub funds: u128,
+    /// By how much more could be put in: what would go out, and holds that could end.
+    pub room: u128,
+    /// By how much the counters of debits could shrink: what would be released.
+    pub freed_debits: u128,
+    /// By how much the counters of credits could shrink: what would be released.
+    pub freed_credits: u128,
 }
 
-/// What a wallet says to an operation.
+impl OpenReservations {
+    /// What one effect adds while it is open.
+    pub fn of(effect: &Effect) -> Self {
+        match *effect {
+            Effect::Move { debits, credits } => {
+                Self { debits, credits, funds: credits, room: debits, ..Self::default() }
+            }
+            Effect::Hold { side: Side::Debit, amount, .. } => Self { debits: amount, ..Self::default() },
+            Effect::Hold { side: Side::Credit, amount, .. } => Self { credits: amount, ..Self::default() },
+            // What is held stays in the position until its end is applied, so nothing speaks against others. For them
+            // speak the whole hold (it may be released, or expire) and what moves.
+            Effect::Resolve { side: Side::Debit, held, captured, .. } => {
+                let freed_debits = held.saturating_sub(captured);
+                Self { funds: held, room: captured, freed_debits, ..Self::default() }
+            }
+            Effect::Resolve { side: Side::Credit, held, captured, .. } => {
+                let freed_credits = held.saturating_sub(captured);
+                Self { funds: captured, room: held, freed_credits, ..Self::default() }
+            }
+        }
+    }
+
+    /// One more reservation.
+    pub fn add(&mut self, effect: &Effect) {
+        self.each(effect, |sum, amount| sum.checked_add(amount).expect("what is open was accepted together"));
+    }
+
+    /// One reservation fewer.
+    pub fn remove(&mut self, effect: &Effect) {
+        self.each(effect, |sum, amount| {
+            sum.checked_sub(amount).expect("the sum of the reservations is at least each of them")
+        });
+    }
+
+    fn each(&mut self, effect: &Effect, change: impl Fn(u128, u128) -> u128) {
+        let one = Self::of(effect);
+        self.debits = change(self.debits, one.debits);
+        self.credits = change(self.credits, one.credits);
+        self.funds = change(self.funds, one.funds);
+        self.room = change(self.room, one.room);
+        self.freed_debits = change(self.freed_debits, one.freed_debits);
+        self.freed_credits = change(self.freed_credits, one.freed_credits);
+    }
+}
+
+/// What else a decision depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances<'a> {
+    /// The sums of what is open.
+    pub open: OpenReservations,
+    /// The holds whose end is open.
+    pub ending: &'a [TransferId],
+    /// Ledger time.
+    pub now_ns: u64,
+}
+
+impl Circumstances<'_> {
+    /// Nothing is open.
+    pub fn settled(now_ns: u64) -> Self {
+        Self { open: OpenReservations::default(), ending: &[], now_ns }
+    }
+}
+
+/// What a wallet says to an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Valid under every outcome of what is open.
+    /// Valid under every outcome of what is open, now and later.
     Accept,
     /// It depends on what is open.
     Wait,
     /// Invalid under every outcome of what is open.
-    Refuse(Refusal),
+    Refuse {
+        /// Why.
+        refusal: Refusal,
+        /// It holds only for an entry whose time is before this: then a hold expires. `u64::MAX` if none does.
+        valid_until_ns: u64,
+    },
 }
 
-/// Decides on taking the transfer's amount out of `wallet` (`None`: there is no such wallet).
-pub fn decide_debit(wallet: Option<&Wallet>, open: OpenReservations, transfer: &Transfer) -> Decision {
-    let Some(wallet) = wallet else { return Decision::Refuse(Status::DebitWalletNotFound.into()) };
+impl Decision {
+    fn refuse(refusal: impl Into<Refusal>) -> Self {
+        Decision::Refuse { refusal: refusal.into(), valid_until_ns: u64::MAX }
+    }
+}
+
+/// Decides on an order's part at `wallet` (`None`: there is no such wallet).
+pub fn decide(wallet: Option<&Wallet>, part: &Part, circumstances: &Circumstances<'_>) -> Decision {
+    let (debits, credits) = match part.effect {
+        Effect::Move { debits, credits } => (debits, credits),
+        Effect::Hold { side: Side::Debit, amount, .. } => (amount, 0),
+        Effect::Hold { side: Side::Credit, amount, .. } => (0, amount),
+        // The money was set aside when the hold was made, whatever has been done to the wallet since.
+        Effect::Resolve { .. } => return Decision::Accept,
+    };
+    let naming = Naming { role: part.role, side: if debits > 0 { Side::Debit } else { Side::Credit } };
+    let Some(wallet) = wallet else {
+        return Decision::refuse(naming.refusal(Status::DebitWalletNotFound, Status::CreditWalletNotFound));
+    };
     let terms = &wallet.terms;
-    if terms.asset != transfer.asset {
-        return Decision::Refuse(Status::DebitWalletAssetMismatch.into());
+    if terms.asset != part.asset {
+        let refusal = naming.refusal(Status::DebitWalletAssetMismatch, Status::CreditWalletAssetMismatch);
+        return Decision::refuse(refusal);
     }
     if terms.flags.contains(WalletFlags::CLOSED) {
-        return Decision::Refuse(Status::DebitWalletClosed.into());
+        return Decision::refuse(naming.refusal(Status::DebitWalletClosed, Status::CreditWalletClosed));
     }
-    if terms.flags.contains(WalletFlags::DEBIT_FROZEN) {
-        return Decision::Refuse(Status::DebitWalletFrozen.into());
+    if debits > 0 && terms.flags.contains(WalletFlags::DEBIT_FROZEN) {
+        return Decision::refuse(naming.refuse_as(Side::Debit, Status::DebitWalletFrozen));
     }
-    // The two bounds of what the wallet may owe, each with everything open for it and against it.
+    if credits > 0 && terms.flags.contains(WalletFlags::CREDIT_FROZEN) {
+        return Decision::refuse(naming.refuse_as(Side::Credit, Status::CreditWalletFrozen));
+    }
+    let Circumstances { open, ending, now_ns } = *circumstances;
     let position = &wallet.position;
-    let in_use = sum(&[position.debits_posted, position.debits_pending]);
-    let overflow = Bound {
-        at_best: sum(&[in_use, transfer.amount]) <= AMOUNT_MAX,
-        at_worst: sum(&[in_use, open.debits, transfer.amount]) <= AMOUNT_MAX,
-        refusal: Status::DebitWalletOverflow.into(),
-    };
-    let funds = match wallet.overdraft_limit() {
-        OverdraftLimit::Unlimited => Bound::met(),
-        OverdraftLimit::Limited(limit) => {
-            let funds_at_worst = sum(&[position.credits_posted, limit]);
-            let funds_at_best = sum(&[funds_at_worst, open.credits]);
+    let expired = |side| wallet.holds.expired(side, now_ns, ending);
+    let held_debits = position.debits_pending.saturating_sub(expired(Side::Debit));
+    let held_credits = position.credits_pending.saturating_sub(expired(Side::Credit));
+    let in_use = sum(&[position.debits_posted, held_debits]);
+    let held = sum(&[position.credits_posted, held_credits]);
+    // What is counted as expired stands in the counters until the end of it is journaled.
+    let counted_debits = sum(&[position.debits_posted, position.debits_pending]);
+    let counted_credits = sum(&[position.credits_posted, position.credits_pending]);
+    let moved_in = if matches!(part.effect, Effect::Move { .. }) { credits } else { 0 };
+    let moved_out = if matches!(part.effect, Effect::Move { .. }) { debits } else { 0 };
+
+    let bounds = [
+        Bound {
+            at_best: debits == 0
+                || sum(&[counted_debits.saturating_sub(open.freed_debits), debits]) <= AMOUNT_MAX,
+            at_worst: debits == 0 || sum(&[counted_debits, open.debits, debits]) <= AMOUNT_MAX,
+            refusal: naming.refuse_as(Side::Debit, Status::DebitWalletOverflow),
+        },
+        match wallet.overdraft_limit() {
+            OverdraftLimit::Limited(limit) if debits > moved_in => {
+                let funds = sum(&[position.credits_posted, limit, moved_in]);
+                let available = sum(&[position.credits_posted, limit]).saturating_sub(in_use);
+                Bound {
+                    at_best: sum(&[in_use, debits]) <= sum(&[funds, open.funds]),
+                    at_worst: sum(&[in_use, open.debits, debits]) <= funds,
+                    refusal: naming.insufficient_funds(available, debits.saturating_sub(moved_in)),
+                }
+            }
+            _ => Bound::met(),
+        },
+        Bound {
+            at_best: credits == 0
+                || sum(&[counted_credits.saturating_sub(open.freed_credits), credits]) <= AMOUNT_MAX,
+            at_worst: credits == 0 || sum(&[counted_credits, open.credits, credits]) <= AMOUNT_MAX,
+            refusal: naming.refuse_as(Side::Credit, Status::CreditWalletOverflow),
+        },
+        if terms.balance_max == 0 || credits <= moved_out {
+            Bound::met()
+        } else {
+            let room = sum(&[position.debits_posted, terms.balance_max, moved_out]);
             Bound {
-                at_best: sum(&[in_use, transfer.amount]) <= funds_at_best,
-                at_worst: sum(&[in_use, open.debits, transfer.amount]) <= funds_at_worst,
-                refusal: Refusal {
-                    status: Status::InsufficientFunds,
-                    detail: RefusalDetail::InsufficientFunds {
-                        available: funds_at_worst.saturating_sub(in_use),
-                        required: transfer.amount,
-                    },
-                },
+                at_best: sum(&[held, credits]) <= sum(&[room, open.room]),
+                at_worst: sum(&[held, open.credits, credits]) <= room,
+                refusal: naming.limit_exceeded(terms.balance_max),
+            }
+        },
+    ];
+    weigh(bounds, wallet.holds.next_expiry_ns(now_ns))
+}
+
+/// How refusals name the wallet.
+#[derive(Clone, Copy)]
+struct Naming {
+    role: Role,
+    /// The side that speaks for the wallet as a whole.
+    side: Side,
+}
+
+impl Naming {
+    /// A refusal that concerns the wallet as a whole.
+    fn refusal(self, as_debit: Status, as_credit: Status) -> Refusal {
+        match self.role {
+            Role::Debit => as_debit.into(),
+            Role::Credit => as_credit.into(),
+            Role::Legs { .. } => {
+                self.refuse_as(self.side, if self.side == Side::Debit { as_debit } else { as_credit })
             }
         }
-    };
-    weigh([overflow, funds])
-}
+    }
 
-/// Decides on putting the transfer's amount into `wallet` (`None`: there is no such wallet).
-pub fn decide_credit(wallet: Option<&Wallet>, open: OpenReservations, transfer: &Transfer) -> Decision {
-    let Some(wallet) = wallet else { return Decision::Refuse(Status::CreditWalletNotFound.into()) };
-    let terms = &wallet.terms;
-    if terms.asset != transfer.asset {
-        return Decision::Refuse(Status::CreditWalletAssetMismatch.into());
+    /// A refusal that concerns one side of it.
+    fn refuse_as(self, side: Side, status: Status) -> Refusal {
+        let Role::Legs { debit, credit } = self.role else { return status.into() };
+        let index = match side {
+            Side::Debit => debit,
+            Side::Credit => credit,
+        };
+        let index = index.expect("a wallet is refused for what some leg does");
+        Refusal { status: Status::LegRefused, detail: RefusalDetail::LegRefused { index, status } }
     }
-    if terms.flags.contains(WalletFlags::CLOSED) {
-        return Decision::Refuse(Status::CreditWalletClosed.into());
-    }
-    if terms.flags.contains(WalletFlags::CREDIT_FROZEN) {
-        return Decision::Refuse(Status::CreditWalletFrozen.into());
-    }
-    let position = &wallet.position;
-    let held = sum(&[position.credits_posted, position.credits_pending]);
-    let overflow = Bound {
-        at_best: sum(&[held, transfer.amount]) <= AMOUNT_MAX,
-        at_worst: sum(&[held, open.credits, transfer.amount]) <= AMOUNT_MAX,
-        refusal: Status::CreditWalletOverflow.into(),
-    };
-    let limit = if terms.balance_max == 0 {
-        Bound::met()
-    } else {
-        let room_at_worst = sum(&[position.debits_posted, terms.balance_max]);
-        let room_at_best = sum(&[room_at_worst, open.debits]);
-        Bound {
-            at_best: sum(&[held, transfer.amount]) <= room_at_best,
-            at_worst: sum(&[held, open.credits, transfer.amount]) <= room_at_worst,
-            refusal: Refusal {
-                status: Status::LimitExceeded,
-                detail: RefusalDetail::LimitExceeded { limit: terms.balance_max },
-            },
+
+    fn insufficient_funds(self, available: u128, required: u128) -> Refusal {
+        let refusal = self.refuse_as(Side::Debit, Status::InsufficientFunds);
+        match self.role {
+            Role::Legs { .. } => refusal,
+            _ => Refusal { detail: RefusalDetail::InsufficientFunds { available, required }, ..refusal },
         }
-    };
-    weigh([overflow, limit])
+    }
+
+    fn limit_exceeded(self, limit: u128) -> Refusal {
+        let refusal = self.refuse_as(Side::Credit, Status::LimitExceeded);
+        match self.role {
+            Role::Legs { .. } => refusal,
+            _ => Refusal { detail: RefusalDetail::LimitExceeded { limit }, ..refusal },
+        }
+    }
 }
 
 /// One bound, evaluated with everything open speaking for it and against it.
@@ -127,13 +258,16 @@ impl Bound {
 }
 
 /// The first bound, in order, that is not surely met decides: broken under every outcome it refuses, else it waits.
-fn weigh(bounds: [Bound; 2]) -> Decision {
+fn weigh(bounds: [Bound; 4], valid_until_ns: u64) -> Decision {
     for bound in bounds {
         if bound.at_worst {
             continue;
         }
         let may_be_met = bound.at_best && !cfg!(bursar_broken = "hasty_refusal");
-        return if may_be_met { Decision::Wait } else { Decision::Refuse(bound.refusal) };
+        if may_be_met {
+            return Decision::Wait;
+        }
+        return Decision::Refuse { refusal: bound.refusal, valid_until_ns };
     }
     Decision::Accept
 }

@@ -1,11 +1,13 @@
 //! A journal folded into assets and wallets, one entry after another, without deciding anything again.
 
 use crate::asset::Asset;
-use crate::decide::{Decision, OpenReservations, decide_credit, decide_debit};
+use crate::decide::{Circumstances, Decision, decide};
 use crate::entry::Entry;
-use crate::identity::{AssetId, WalletId};
-use crate::status::Status;
-use crate::transfer::Transfer;
+use crate::identity::{AssetId, TransferId, WalletId};
+use crate::order::{Order, OrderKind, Pending};
+use crate::original::{Facts, HoldState, Original, expire, resolve};
+use crate::route::{HoldTerms, Route, expires_at_ns};
+use crate::status::{Refusal, Status};
 use crate::wallet::Wallet;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -17,6 +19,10 @@ pub struct Fold {
     pub assets: BTreeMap<AssetId, (Asset, u64, u64)>,
     /// All wallets.
     pub wallets: HashMap<WalletId, Wallet>,
+    /// All holds there ever were, with what has become of them.
+    pub holds: HashMap<TransferId, (HoldTerms, HoldState)>,
+    /// How much of what was moved back, where anything was.
+    pub reversed: HashMap<TransferId, u128>,
     /// The newest entry in it; 0 when empty.
     pub last_seq: u64,
     /// The time of that entry.
@@ -110,42 +116,168 @@ impl Fold {
                 }
                 self.wallets.insert(terms.id, Wallet::create(terms.clone(), seq, timestamp_ns));
             }
-            Entry::Transferred(transfer) => {
-                if let Some(status) = self.refusal(transfer) {
-                    return fault(format!("does a transfer that is to be refused: {status}"));
+            Entry::WalletChanged(change) => {
+                match change.decide(self.wallets.get(&change.wallet)) {
+                    Ok(Status::Created) => {}
+                    other => return fault(format!("changes a wallet that is not to be changed: {other:?}")),
                 }
-                if let Some(wallet) = self.wallets.get_mut(&transfer.debit_wallet) {
-                    wallet.debit(transfer.amount, seq);
-                }
-                if let Some(wallet) = self.wallets.get_mut(&transfer.credit_wallet) {
-                    wallet.credit(transfer.amount, seq);
+                if let Some(wallet) = self.wallets.get_mut(&change.wallet) {
+                    wallet.change(change, seq);
                 }
             }
-            Entry::TransferRefused { transfer, refusal } => match self.refusal(transfer) {
-                Some(status) if status == refusal.status => {}
-                Some(status) => {
-                    return fault(format!("refuses a transfer as {}, and not as {status}", refusal.status));
+            Entry::Transferred(_)
+            | Entry::Pended(_)
+            | Entry::Posted { .. }
+            | Entry::Voided { .. }
+            | Entry::Expired { .. }
+            | Entry::Reversed { .. }
+            | Entry::TransactionDone(_) => {
+                if let Err(wrong) = self.check_done(timestamp_ns, entry) {
+                    return fault(wrong);
                 }
-                None => {
-                    return fault(format!("refuses a transfer that is to be done, as {}", refusal.status));
+                self.do_it(seq, timestamp_ns, entry);
+            }
+            Entry::TransferRefused { transfer, refusal } => {
+                let order = Order::Transfer(transfer.clone());
+                if let Err(wrong) = self.check_refused(timestamp_ns, &order, refusal) {
+                    return fault(wrong);
                 }
-            },
+            }
+            Entry::OrderRefused { order, refusal } => {
+                if let Err(wrong) = self.check_refused(timestamp_ns, order, refusal) {
+                    return fault(wrong);
+                }
+            }
         }
         self.last_seq = seq;
         self.last_timestamp_ns = timestamp_ns;
         Ok(())
     }
 
-    /// As what the transfer is to be refused, if it is. What was decided with others open holds with nothing open,
-    /// whatever became of them.
-    fn refusal(&self, transfer: &Transfer) -> Option<Status> {
-        let none_open = OpenReservations::default();
-        let debit = decide_debit(self.wallets.get(&transfer.debit_wallet), none_open, transfer);
-        let credit = decide_credit(self.wallets.get(&transfer.credit_wallet), none_open, transfer);
-        [debit, credit].into_iter().find_map(|decision| match decision {
-            Decision::Refuse(refusal) => Some(refusal.status),
+    /// Whether what was done was to be done. What was decided with others open holds with nothing open, whatever became
+    /// of them.
+    fn check_done(&self, timestamp_ns: u64, entry: &Entry) -> Result<(), String> {
+        if let Some((id, kind, facts)) = entry.resolves() {
+            self.check_resolution(timestamp_ns, id, kind, &facts, entry)?;
+        }
+        match self.route_refusal(timestamp_ns, &entry.route()) {
+            Some(refusal) => Err(format!("does what is to be refused: {}", refusal.status)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the earlier order was as the entry says, and could come to this.
+    fn check_resolution(
+        &self,
+        timestamp_ns: u64,
+        id: TransferId,
+        kind: OrderKind,
+        facts: &Facts,
+        entry: &Entry,
+    ) -> Result<(), String> {
+        let expected = match (kind, facts) {
+            (OrderKind::Expire, _) => expire(id, self.original(id).as_ref(), timestamp_ns)
+                .ok_or_else(|| format!("lets {id} expire, which is no hold that has expired"))?,
+            (OrderKind::Reversal, Facts::Reversed(facts)) => {
+                // What was moved is not kept here; what was moved back of it is.
+                let before = self.reversed.get(&id).copied().unwrap_or_default();
+                let all = before.checked_add(facts.amount);
+                if facts.amount == 0 || all.is_none_or(|all| all > facts.original_amount) {
+                    return Err(format!(
+                        "moves back {} of {id}, of which {before} of {} was moved back before",
+                        facts.amount, facts.original_amount
+                    ));
+                }
+                return Ok(());
+            }
+            _ => {
+                let Some((order, None)) = entry.clone().into_order() else {
+                    return Err("is no order that is done".to_owned());
+                };
+                resolve(&order, self.original(id).as_ref(), timestamp_ns)
+                    .map_err(|refusal| format!("does what is to be refused: {}", refusal.status))?
+            }
+        };
+        if expected.facts != *facts {
+            return Err(format!("says that {id} was {facts:?}, and it was {:?}", expected.facts));
+        }
+        Ok(())
+    }
+
+    fn do_it(&mut self, seq: u64, timestamp_ns: u64, entry: &Entry) {
+        for part in entry.route().parts() {
+            if let Some(wallet) = self.wallets.get_mut(&part.wallet) {
+                wallet.apply(&part.effect, seq, timestamp_ns);
+            }
+        }
+        if let Entry::Pended(Pending { transfer, timeout_s }) = entry {
+            let terms = HoldTerms {
+                debit_wallet: transfer.debit_wallet,
+                credit_wallet: transfer.credit_wallet,
+                asset: transfer.asset,
+                amount: transfer.amount,
+                expires_at_ns: expires_at_ns(timestamp_ns, *timeout_s),
+            };
+            self.holds.insert(transfer.id, (terms, HoldState::Open));
+        }
+        match entry.resolves() {
+            Some((id, kind, facts @ Facts::Hold(_))) => {
+                if let Some(mut original) = self.original(id) {
+                    original.progress(kind, &facts);
+                    if let Original::Hold { terms, state } = original {
+                        self.holds.insert(id, (terms, state));
+                    }
+                }
+            }
+            Some((id, _, Facts::Reversed(facts))) => {
+                let reversed = self.reversed.entry(id).or_default();
+                *reversed = reversed.saturating_add(facts.amount);
+            }
+            None => {}
+        }
+    }
+
+    /// Whether what was refused was to be refused, and so.
+    fn check_refused(&self, timestamp_ns: u64, order: &Order, refusal: &Refusal) -> Result<(), String> {
+        let expected = match order {
+            Order::Transfer(transfer) => self.route_refusal(timestamp_ns, &Route::of_transfer(transfer)),
+            Order::Pending(Pending { transfer, timeout_s }) => {
+                self.route_refusal(timestamp_ns, &Route::of_pending(transfer, *timeout_s))
+            }
+            Order::Transaction(transaction) => {
+                self.route_refusal(timestamp_ns, &Route::of_legs(&transaction.legs))
+            }
+            Order::Post(_) | Order::Void(_) => {
+                let hold = order.refers_to().and_then(|id| self.original(id));
+                match (&hold, refusal.status) {
+                    // There may be an order of that id which is no hold: those are not kept here.
+                    (None, Status::PendingNotFound | Status::NotPending) => return Ok(()),
+                    _ => resolve(order, hold.as_ref(), timestamp_ns).err(),
+                }
+            }
+            // What was moved is not kept here.
+            Order::Reversal(_) => return Ok(()),
+        };
+        match expected {
+            Some(expected) if expected.status == refusal.status => Ok(()),
+            Some(expected) => {
+                Err(format!("refuses an order as {}, and not as {}", refusal.status, expected.status))
+            }
+            None => Err(format!("refuses an order that is to be done, as {}", refusal.status)),
+        }
+    }
+
+    /// As what the first wallet of the route that refuses does so.
+    fn route_refusal(&self, timestamp_ns: u64, route: &Route) -> Option<Refusal> {
+        let settled = Circumstances::settled(timestamp_ns);
+        route.parts().iter().find_map(|part| match decide(self.wallets.get(&part.wallet), part, &settled) {
+            Decision::Refuse { refusal, .. } => Some(refusal),
             Decision::Accept | Decision::Wait => None,
         })
+    }
+
+    fn original(&self, id: TransferId) -> Option<Original> {
+        self.holds.get(&id).map(|&(terms, state)| Original::Hold { terms, state })
     }
 
     /// The totals of each asset, over all wallets.

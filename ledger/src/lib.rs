@@ -9,6 +9,11 @@
 //! | [`identity`] | ids of assets, wallets and transfers, and how they are written |
 //! | [`amount`] | the bound on every amount, limit and counter |
 //! | [`asset`], [`wallet`], [`transfer`] | the records a ledger consists of |
+//! | [`order`] | what can be asked for under an id: transfers, holds and their ends, reversals, transactions |
+//! | [`change`] | changes of a wallet's settings |
+//! | [`holds`] | the open holds of a wallet |
+//! | [`route`] | what an order does to which wallet, and in which order they are asked |
+//! | [`original`] | what may be done to an earlier order: capture, release, reverse |
 //! | [`status`] | every answer an operation can get, numbered in the order of the checks |
 //! | [`decide`] | operation + wallet + what is still open → accept, wait or refuse |
 //! | [`entry`] | what was decided, as it is journaled, and its effect on wallets |
@@ -32,20 +37,29 @@
 
 pub mod amount;
 pub mod asset;
+pub mod change;
 pub mod decide;
 pub mod entry;
 pub mod fold;
+pub mod holds;
 pub mod identity;
+pub mod order;
+pub mod original;
+pub mod route;
 pub mod status;
 pub mod transfer;
 pub mod wallet;
 
 pub use amount::AMOUNT_MAX;
 pub use asset::{Asset, AssetCode};
-pub use decide::{Decision, OpenReservations};
+pub use change::{Setting, WalletChange};
+pub use decide::{Circumstances, Decision, OpenReservations};
 pub use entry::Entry;
 pub use fold::Fold;
 pub use identity::{AssetId, TransferId, WalletId};
+pub use order::{Leg, Memo, Order, OrderKind, Pending, Post, Reversal, Side, Transaction, Void};
+pub use original::{Facts, HoldState, Original, ReversedFacts};
+pub use route::{Effect, HoldTerms, Part, Role, Route};
 pub use status::{Outcome, Refusal, RefusalDetail, Status};
 pub use transfer::Transfer;
 pub use wallet::{NewWallet, OverdraftLimit, Owner, Position, Wallet, WalletFlags};

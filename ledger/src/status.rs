@@ -63,6 +63,20 @@ statuses! {
     AssetScaleTooLarge = 48, "asset_scale_too_large";
     /// An asset code that is empty, longer than 16 bytes, or not of `A–Z 0–9 _ . -`.
     AssetCodeInvalid = 49, "asset_code_invalid";
+    /// A transaction of fewer than two legs.
+    TooFewLegs = 50, "too_few_legs";
+    /// A transaction of more than 64 legs.
+    TooManyLegs = 51, "too_many_legs";
+    /// The legs of one wallet are in two assets; a wallet is in one.
+    WalletInTwoAssets = 52, "wallet_in_two_assets";
+    /// In some asset, the debits of a transaction are not its credits.
+    LegsDoNotBalance = 53, "legs_do_not_balance";
+    /// The id of what the order is about is zero.
+    ReferenceMustNotBeZero = 54, "reference_must_not_be_zero";
+    /// The order is about itself.
+    RefersToItself = 55, "refers_to_itself";
+    /// A flag is to be set and cleared at once.
+    FlagSetAndCleared = 56, "flag_set_and_cleared";
 
     /// The same id with the same fields was done before; the outcome is the original one.
     Exists = 80, "exists";
@@ -92,11 +106,50 @@ statuses! {
     ExistsWithDifferentBalanceMax = 92, "exists_with_different_balance_max";
     /// The id was used with another scale.
     ExistsWithDifferentScale = 93, "exists_with_different_scale";
+    /// The id was used for another kind of order. Compared before any other field.
+    ExistsWithDifferentKind = 94, "exists_with_different_kind";
+    /// The id was used about another hold.
+    ExistsWithDifferentPendingId = 95, "exists_with_different_pending_id";
+    /// The id was used to reverse another order.
+    ExistsWithDifferentReversesId = 96, "exists_with_different_reverses_id";
+    /// The id was used with another timeout.
+    ExistsWithDifferentTimeout = 97, "exists_with_different_timeout";
+    /// The id was used with other legs.
+    ExistsWithDifferentLegs = 98, "exists_with_different_legs";
     /// The same id with the same fields was refused for good before; `first_status` says why.
     IdAlreadyRefused = 99, "id_already_refused";
 
+    /// There is no order of that id to capture or release.
+    PendingNotFound = 100, "pending_not_found";
+    /// The order of that id is no hold.
+    NotPending = 101, "not_pending";
+    /// The hold was captured before.
+    PendingAlreadyPosted = 102, "pending_already_posted";
+    /// The hold was released before.
+    PendingAlreadyVoided = 103, "pending_already_voided";
+    /// The hold has expired.
+    PendingExpired = 104, "pending_expired";
+    /// More than was held; `left` says how much that was.
+    ExceedsPendingAmount = 105, "exceeds_pending_amount";
+    /// There is no order of that id to reverse.
+    OriginalNotFound = 110, "original_not_found";
+    /// The order of that id has moved nothing, or is itself a reversal.
+    OriginalNotReversible = 111, "original_not_reversible";
+    /// Nothing is left of it to be reversed.
+    OriginalAlreadyReversed = 112, "original_already_reversed";
+    /// A transaction is reversed in full, so the amount must be left at 0.
+    TransactionReversedInFullOnly = 113, "transaction_reversed_in_full_only";
+    /// More than is left of it; `left` says how much that is.
+    ExceedsOriginalAmount = 114, "exceeds_original_amount";
+
     /// There is no such asset to create a wallet in. Not recorded: wallet ids are not used up by refusals.
     AssetNotFound = 150, "asset_not_found";
+    /// There is no such wallet to change. Not recorded.
+    WalletNotFound = 151, "wallet_not_found";
+    /// A wallet is closed only with a balance of zero. Not recorded.
+    BalanceNotZero = 152, "balance_not_zero";
+    /// A wallet is closed only when nothing is held from it or for it. Not recorded.
+    HoldsAreOpen = 153, "holds_are_open";
 
     /// There is no such wallet to debit.
     DebitWalletNotFound = 200, "debit_wallet_not_found";
@@ -124,6 +177,9 @@ statuses! {
     /// The credit wallet would hold more than its balance maximum.
     LimitExceeded = 225, "limit_exceeded";
 
+    /// A leg of a transaction was refused, and so all of them; `index` and `status` say which and why.
+    LegRefused = 240, "leg_refused";
+
     /// Others changed the same wallets again and again while this was decided; try again.
     Contended = 300, "contended";
     /// The wallet failed too often and waits for an operator.
@@ -144,7 +200,7 @@ impl Status {
     ///
     /// The caller makes it final only when it holds under every outcome of what is still open.
     pub const fn is_final(self) -> bool {
-        matches!(self.number(), 200..300)
+        matches!(self.number(), 100..150 | 200..300)
     }
 
     /// Whether the operation is done: by this request, or by an earlier one that was the same.
@@ -176,6 +232,18 @@ pub enum RefusalDetail {
     LimitExceeded {
         /// The wallet's balance maximum.
         limit: u128,
+    },
+    /// With [`Status::ExceedsPendingAmount`] and [`Status::ExceedsOriginalAmount`].
+    AmountExceeded {
+        /// The most that could have been asked for.
+        left: u128,
+    },
+    /// With [`Status::LegRefused`].
+    LegRefused {
+        /// The first leg, from 0, that could not be done.
+        index: u8,
+        /// Why not.
+        status: Status,
     },
     /// With [`Status::IdAlreadyRefused`].
     AlreadyRefused {
@@ -243,6 +311,17 @@ mod tests {
         assert_eq!(
             finals,
             [
+                "pending_not_found",
+                "not_pending",
+                "pending_already_posted",
+                "pending_already_voided",
+                "pending_expired",
+                "exceeds_pending_amount",
+                "original_not_found",
+                "original_not_reversible",
+                "original_already_reversed",
+                "transaction_reversed_in_full_only",
+                "exceeds_original_amount",
                 "debit_wallet_not_found",
                 "debit_wallet_asset_mismatch",
                 "debit_wallet_closed",
@@ -255,6 +334,7 @@ mod tests {
                 "credit_wallet_frozen",
                 "credit_wallet_overflow",
                 "limit_exceeded",
+                "leg_refused",
             ]
         );
     }

@@ -1,7 +1,11 @@
 //! Wallets: who holds how much of what, and what may be done with it.
 
 use crate::amount::{AMOUNT_MAX, difference};
+use crate::change::{Setting, WalletChange};
+use crate::holds::{Hold, Holds};
 use crate::identity::{AssetId, WalletId};
+use crate::order::Side;
+use crate::route::{Effect, expires_at_ns};
 use crate::status::{Refusal, Status};
 
 /// The longest owner given as bytes.
@@ -70,6 +74,17 @@ impl WalletFlags {
     #[must_use]
     pub const fn with(self, flags: Self) -> Self {
         Self(self.0 | flags.0)
+    }
+
+    /// These without those.
+    #[must_use]
+    pub const fn without(self, flags: Self) -> Self {
+        Self(self.0 & !flags.0)
+    }
+
+    /// Whether none is set.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
     }
 
     /// The names of the flags that are set.
@@ -168,15 +183,34 @@ impl Position {
     pub fn balance(&self) -> i128 {
         difference(self.credits_posted, self.debits_posted)
     }
+
+    /// What is held on one side.
+    pub fn pending(&self, side: Side) -> u128 {
+        match side {
+            Side::Debit => self.debits_pending,
+            Side::Credit => self.credits_pending,
+        }
+    }
+
+    fn pending_mut(&mut self, side: Side) -> &mut u128 {
+        match side {
+            Side::Debit => &mut self.debits_pending,
+            Side::Credit => &mut self.credits_pending,
+        }
+    }
 }
 
 /// A wallet as the ledger keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wallet {
-    /// What it was created with. Nothing changes these yet, so they are also what a retry is compared with.
+    /// What holds for it now.
     pub terms: NewWallet,
+    /// What it was created with, if that has been changed since: what a retry of its creation is compared with.
+    pub created_as: Option<Box<NewWallet>>,
     /// Where it stands.
     pub position: Position,
+    /// The holds from it and for it that have not ended.
+    pub holds: Holds,
     /// How many entries have changed it, its creation included.
     pub version: u64,
     /// The newest entry that changed it.
@@ -192,7 +226,9 @@ impl Wallet {
     pub fn create(terms: NewWallet, seq: u64, timestamp_ns: u64) -> Self {
         Self {
             terms,
+            created_as: None,
             position: Position::default(),
+            holds: Holds::default(),
             version: 1,
             last_seq: seq,
             created_seq: seq,
@@ -200,12 +236,19 @@ impl Wallet {
         }
     }
 
-    /// What can be spent, negative when the wallet is below its limit; `None` when there is no limit.
+    /// What it was created with.
+    pub fn created_terms(&self) -> &NewWallet {
+        self.created_as.as_deref().unwrap_or(&self.terms)
+    }
+
+    /// What can be spent at `now_ns`, negative when the wallet is below its limit; `None` when there is no limit. A hold
+    /// that has expired by then does not count.
     ///
     /// Saturates at the ends of `i128` (a huge balance with a huge limit): it is shown, never calculated with.
-    pub fn available(&self) -> Option<i128> {
+    pub fn available(&self, now_ns: u64) -> Option<i128> {
         let OverdraftLimit::Limited(limit) = self.overdraft_limit() else { return None };
-        let pending = difference(0, self.position.debits_pending);
+        let expired = self.holds.expired(Side::Debit, now_ns, &[]);
+        let pending = difference(expired, self.position.debits_pending);
         let limit = i128::try_from(limit).unwrap_or(i128::MAX);
         Some(self.position.balance().saturating_add(pending).saturating_add(limit))
     }
@@ -219,15 +262,51 @@ impl Wallet {
         }
     }
 
-    /// Takes `amount` out, as the entry `seq` says. The decision was made before: this cannot fail.
-    pub fn debit(&mut self, amount: u128, seq: u64) {
-        self.position.debits_posted = add_decided(self.position.debits_posted, amount);
+    /// Applies what the entry `seq` does to it. The decision was made before: this cannot fail.
+    pub fn apply(&mut self, effect: &Effect, seq: u64, timestamp_ns: u64) {
+        let position = &mut self.position;
+        match *effect {
+            Effect::Move { debits, credits } => {
+                position.debits_posted = add_decided(position.debits_posted, debits);
+                position.credits_posted = add_decided(position.credits_posted, credits);
+            }
+            Effect::Hold { id, side, amount, timeout_s } => {
+                let pending = position.pending_mut(side);
+                *pending = add_decided(*pending, amount);
+                let expires_at_ns = expires_at_ns(timestamp_ns, timeout_s);
+                self.holds.insert(id, Hold { side, amount, expires_at_ns, seq });
+            }
+            Effect::Resolve { id, side, held, captured } => {
+                let ended = self.holds.remove(id);
+                assert!(
+                    ended.is_some_and(|hold| hold.side == side && hold.amount == held),
+                    "entry {seq} ends the hold {id} of {held}, which is here as {ended:?}"
+                );
+                let pending = position.pending_mut(side);
+                *pending = pending.checked_sub(held).expect("what is held is in the sum of all that is held");
+                let posted = match side {
+                    Side::Debit => &mut position.debits_posted,
+                    Side::Credit => &mut position.credits_posted,
+                };
+                *posted = add_decided(*posted, captured);
+            }
+        }
         self.touch(seq);
     }
 
-    /// Puts `amount` in, as the entry `seq` says. The decision was made before: this cannot fail.
-    pub fn credit(&mut self, amount: u128, seq: u64) {
-        self.position.credits_posted = add_decided(self.position.credits_posted, amount);
+    /// Applies a change of its settings, as the entry `seq` says. The decision was made before: this cannot fail.
+    pub fn change(&mut self, change: &WalletChange, seq: u64) {
+        if self.created_as.is_none() {
+            self.created_as = Some(Box::new(self.terms.clone()));
+        }
+        match &change.setting {
+            Setting::Limits { overdraft_limit, balance_max } => {
+                self.terms.overdraft_limit = *overdraft_limit;
+                self.terms.balance_max = *balance_max;
+            }
+            Setting::Flags { set, clear } => self.terms.flags = self.terms.flags.with(*set).without(*clear),
+            Setting::Metadata(metadata) => self.terms.metadata.clone_from(metadata),
+        }
         self.touch(seq);
     }
 
@@ -242,5 +321,5 @@ impl Wallet {
 /// A sum that was checked when it was decided on.
 fn add_decided(counter: u128, amount: u128) -> u128 {
     let sum = counter.checked_add(amount).filter(|&sum| sum <= AMOUNT_MAX);
-    sum.expect("a decided transfer keeps every counter below 2^127")
+    sum.expect("what was decided keeps every counter below 2^127")
 }

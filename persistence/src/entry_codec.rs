@@ -8,18 +8,135 @@ use bincode::config::{Configuration, LittleEndian, Varint};
 use bincode::enc::write::Writer;
 use bincode::error::EncodeError;
 use ledger::{
-    Asset, AssetCode, AssetId, Entry, NewWallet, OverdraftLimit, Owner, Refusal, RefusalDetail, Status,
-    Transfer, TransferId, WalletFlags, WalletId,
+    Asset, AssetCode, AssetId, Entry, HoldTerms, Leg, Memo, NewWallet, Order, OverdraftLimit, Owner, Pending,
+    Post, Refusal, RefusalDetail, Reversal, ReversedFacts, Setting, Side, Status, Transaction, Transfer,
+    TransferId, Void, WalletChange, WalletFlags, WalletId,
 };
 
 const CONFIGURATION: Configuration<LittleEndian, Varint> = bincode::config::standard();
 
 #[derive(bincode::Encode, bincode::BorrowDecode)]
 enum StoredEntry<'a> {
-    AssetCreated { id: u32, code: &'a str, scale: u8 },
+    AssetCreated {
+        id: u32,
+        code: &'a str,
+        scale: u8,
+    },
     WalletCreated(StoredWallet<'a>),
     Transferred(StoredTransfer<'a>),
-    TransferRefused { transfer: StoredTransfer<'a>, status: u16, detail: StoredDetail },
+    TransferRefused {
+        transfer: StoredTransfer<'a>,
+        status: u16,
+        detail: StoredDetail,
+    },
+    Pended(StoredPending<'a>),
+    Posted {
+        post: StoredPost<'a>,
+        hold: StoredHold,
+    },
+    Voided {
+        void: StoredVoid<'a>,
+        hold: StoredHold,
+    },
+    Expired {
+        pending_id: u128,
+        hold: StoredHold,
+    },
+    Reversed {
+        reversal: StoredReversal<'a>,
+        legs: Vec<StoredLeg>,
+        of_transaction: bool,
+        amount: u128,
+        original_amount: u128,
+    },
+    TransactionDone(StoredTransaction<'a>),
+    OrderRefused {
+        order: StoredOrder<'a>,
+        status: u16,
+        detail: StoredDetail,
+    },
+    WalletChanged {
+        wallet: u128,
+        setting: StoredSetting<'a>,
+    },
+}
+
+#[derive(bincode::Encode, bincode::BorrowDecode)]
+enum StoredOrder<'a> {
+    Transfer(StoredTransfer<'a>),
+    Pending(StoredPending<'a>),
+    Post(StoredPost<'a>),
+    Void(StoredVoid<'a>),
+    Reversal(StoredReversal<'a>),
+    Transaction(StoredTransaction<'a>),
+}
+
+#[derive(bincode::Encode, bincode::BorrowDecode)]
+struct StoredPending<'a> {
+    transfer: StoredTransfer<'a>,
+    timeout_s: u32,
+}
+
+#[derive(bincode::Encode, bincode::BorrowDecode)]
+struct StoredMemo<'a> {
+    group_id: u128,
+    code: u16,
+    effective_at_ns: u64,
+    metadata: &'a [u8],
+}
+
+#[derive(bincode::Encode, bincode::BorrowDecode)]
+struct StoredPost<'a> {
+    id: u128,
+    pending_id: u128,
+    amount: u128,
+    memo: StoredMemo<'a>,
+}
+
+#[derive(bincode::Encode, bincode::BorrowDecode)]
+struct StoredVoid<'a> {
+    id: u128,
+    pending_id: u128,
+    memo: StoredMemo<'a>,
+}
+
+#[derive(bincode::Encode, bincode::BorrowDecode)]
+struct StoredReversal<'a> {
+    id: u128,
+    reverses_id: u128,
+    amount: u128,
+    memo: StoredMemo<'a>,
+}
+
+#[derive(bincode::Encode, bincode::BorrowDecode)]
+struct StoredTransaction<'a> {
+    id: u128,
+    legs: Vec<StoredLeg>,
+    memo: StoredMemo<'a>,
+}
+
+#[derive(bincode::Encode, bincode::Decode)]
+struct StoredLeg {
+    wallet: u128,
+    is_credit: bool,
+    asset: u32,
+    amount: u128,
+}
+
+#[derive(bincode::Encode, bincode::Decode)]
+struct StoredHold {
+    debit_wallet: u128,
+    credit_wallet: u128,
+    asset: u32,
+    amount: u128,
+    expires_at_ns: u64,
+}
+
+#[derive(bincode::Encode, bincode::BorrowDecode)]
+enum StoredSetting<'a> {
+    Limits { overdraft_limit: Option<u128>, balance_max: u128 },
+    Flags { set: u16, clear: u16 },
+    Metadata(&'a [u8]),
 }
 
 #[derive(bincode::Encode, bincode::BorrowDecode)]
@@ -54,11 +171,13 @@ struct StoredTransfer<'a> {
     metadata: &'a [u8],
 }
 
-#[derive(bincode::Encode, bincode::BorrowDecode)]
+#[derive(bincode::Encode, bincode::Decode)]
 enum StoredDetail {
     None,
     InsufficientFunds { available: u128, required: u128 },
     LimitExceeded { limit: u128 },
+    AmountExceeded { left: u128 },
+    LegRefused { index: u8, status: u16 },
 }
 
 /// Appends an asset's creation.
@@ -72,10 +191,7 @@ pub fn encode_wallet_created(wallet: &NewWallet, out: &mut Vec<u8>) {
         Owner::Number(number) => StoredOwner::Number(*number),
         Owner::Bytes(bytes) => StoredOwner::Bytes(bytes),
     };
-    let overdraft_limit = match wallet.overdraft_limit {
-        OverdraftLimit::Limited(limit) => Some(limit),
-        OverdraftLimit::Unlimited => None,
-    };
+    let overdraft_limit = stored_overdraft_limit(wallet.overdraft_limit);
     let stored = StoredWallet {
         id: wallet.id.0,
         owner,
@@ -96,25 +212,57 @@ pub fn encode_transferred(transfer: &Transfer, out: &mut Vec<u8>) {
 
 /// Appends a transfer that was refused for good.
 pub fn encode_transfer_refused(transfer: &Transfer, refusal: &Refusal, out: &mut Vec<u8>) {
-    let detail = match refusal.detail {
-        RefusalDetail::InsufficientFunds { available, required } => {
-            StoredDetail::InsufficientFunds { available, required }
-        }
-        RefusalDetail::LimitExceeded { limit } => StoredDetail::LimitExceeded { limit },
-        RefusalDetail::None | RefusalDetail::AlreadyRefused { .. } => StoredDetail::None,
-    };
-    let transfer = stored_transfer(transfer);
+    let (transfer, detail) = (stored_transfer(transfer), stored_detail(refusal.detail));
     encode(&StoredEntry::TransferRefused { transfer, status: refusal.status.number(), detail }, out);
 }
 
 /// Appends any entry.
 pub fn encode_entry(entry: &Entry, out: &mut Vec<u8>) {
-    match entry {
-        Entry::AssetCreated(asset) => encode_asset_created(asset, out),
-        Entry::WalletCreated(wallet) => encode_wallet_created(wallet, out),
-        Entry::Transferred(transfer) => encode_transferred(transfer, out),
-        Entry::TransferRefused { transfer, refusal } => encode_transfer_refused(transfer, refusal, out),
-    }
+    let stored = match entry {
+        Entry::AssetCreated(asset) => return encode_asset_created(asset, out),
+        Entry::WalletCreated(wallet) => return encode_wallet_created(wallet, out),
+        Entry::Transferred(transfer) => return encode_transferred(transfer, out),
+        Entry::TransferRefused { transfer, refusal } => {
+            return encode_transfer_refused(transfer, refusal, out);
+        }
+        Entry::Pended(pending) => StoredEntry::Pended(stored_pending(pending)),
+        Entry::Posted { post, hold } => {
+            StoredEntry::Posted { post: stored_post(post), hold: stored_hold(hold) }
+        }
+        Entry::Voided { void, hold } => {
+            StoredEntry::Voided { void: stored_void(void), hold: stored_hold(hold) }
+        }
+        Entry::Expired { pending_id, hold } => {
+            StoredEntry::Expired { pending_id: pending_id.0, hold: stored_hold(hold) }
+        }
+        Entry::Reversed { reversal, facts } => StoredEntry::Reversed {
+            reversal: stored_reversal(reversal),
+            legs: stored_legs(&facts.legs),
+            of_transaction: facts.of_transaction,
+            amount: facts.amount,
+            original_amount: facts.original_amount,
+        },
+        Entry::TransactionDone(transaction) => StoredEntry::TransactionDone(stored_transaction(transaction)),
+        Entry::OrderRefused { order, refusal } => StoredEntry::OrderRefused {
+            order: stored_order(order),
+            status: refusal.status.number(),
+            detail: stored_detail(refusal.detail),
+        },
+        Entry::WalletChanged(change) => StoredEntry::WalletChanged {
+            wallet: change.wallet.0,
+            setting: match &change.setting {
+                Setting::Limits { overdraft_limit, balance_max } => StoredSetting::Limits {
+                    overdraft_limit: stored_overdraft_limit(*overdraft_limit),
+                    balance_max: *balance_max,
+                },
+                Setting::Flags { set, clear } => {
+                    StoredSetting::Flags { set: set.bits(), clear: clear.bits() }
+                }
+                Setting::Metadata(metadata) => StoredSetting::Metadata(metadata),
+            },
+        },
+    };
+    encode(&stored, out);
 }
 
 /// Reads the payload of the entry `seq`.
@@ -139,29 +287,235 @@ pub fn decode_entry(seq: u64, payload: &[u8]) -> Result<Entry, PersistenceError>
             asset: AssetId(wallet.asset),
             code: wallet.code,
             flags: WalletFlags::from_bits(wallet.flags),
-            overdraft_limit: wallet
-                .overdraft_limit
-                .map_or(OverdraftLimit::Unlimited, OverdraftLimit::Limited),
+            overdraft_limit: loaded_overdraft_limit(wallet.overdraft_limit),
             balance_max: wallet.balance_max,
             metadata: wallet.metadata.into(),
         }),
         StoredEntry::Transferred(transfer) => Entry::Transferred(loaded_transfer(&transfer)),
-        StoredEntry::TransferRefused { transfer, status, detail } => {
-            let status = Status::from_number(status)
-                .ok_or_else(|| unreadable(format!("status {status} is not known to this version")))?;
-            let detail = match detail {
-                StoredDetail::None => RefusalDetail::None,
-                StoredDetail::InsufficientFunds { available, required } => {
-                    RefusalDetail::InsufficientFunds { available, required }
-                }
-                StoredDetail::LimitExceeded { limit } => RefusalDetail::LimitExceeded { limit },
-            };
-            Entry::TransferRefused {
-                transfer: loaded_transfer(&transfer),
-                refusal: Refusal { status, detail },
-            }
+        StoredEntry::TransferRefused { transfer, status, detail } => Entry::TransferRefused {
+            transfer: loaded_transfer(&transfer),
+            refusal: loaded_refusal(status, &detail).map_err(unreadable)?,
+        },
+        StoredEntry::Pended(pending) => Entry::Pended(loaded_pending(&pending)),
+        StoredEntry::Posted { post, hold } => {
+            Entry::Posted { post: loaded_post(&post), hold: loaded_hold(&hold) }
         }
+        StoredEntry::Voided { void, hold } => {
+            Entry::Voided { void: loaded_void(&void), hold: loaded_hold(&hold) }
+        }
+        StoredEntry::Expired { pending_id, hold } => {
+            Entry::Expired { pending_id: TransferId(pending_id), hold: loaded_hold(&hold) }
+        }
+        StoredEntry::Reversed { reversal, legs, of_transaction, amount, original_amount } => {
+            let legs = loaded_legs(&legs);
+            let facts = ReversedFacts { legs, of_transaction, amount, original_amount };
+            Entry::Reversed { reversal: loaded_reversal(&reversal), facts }
+        }
+        StoredEntry::TransactionDone(transaction) => Entry::TransactionDone(loaded_transaction(&transaction)),
+        StoredEntry::OrderRefused { order, status, detail } => Entry::OrderRefused {
+            order: loaded_order(&order),
+            refusal: loaded_refusal(status, &detail).map_err(unreadable)?,
+        },
+        StoredEntry::WalletChanged { wallet, setting } => Entry::WalletChanged(WalletChange {
+            wallet: WalletId(wallet),
+            setting: match setting {
+                StoredSetting::Limits { overdraft_limit, balance_max } => {
+                    Setting::Limits { overdraft_limit: loaded_overdraft_limit(overdraft_limit), balance_max }
+                }
+                StoredSetting::Flags { set, clear } => {
+                    Setting::Flags { set: WalletFlags::from_bits(set), clear: WalletFlags::from_bits(clear) }
+                }
+                StoredSetting::Metadata(metadata) => Setting::Metadata(metadata.into()),
+            },
+        }),
     })
+}
+
+fn stored_overdraft_limit(limit: OverdraftLimit) -> Option<u128> {
+    match limit {
+        OverdraftLimit::Limited(limit) => Some(limit),
+        OverdraftLimit::Unlimited => None,
+    }
+}
+
+fn loaded_overdraft_limit(stored: Option<u128>) -> OverdraftLimit {
+    stored.map_or(OverdraftLimit::Unlimited, OverdraftLimit::Limited)
+}
+
+fn stored_detail(detail: RefusalDetail) -> StoredDetail {
+    match detail {
+        RefusalDetail::InsufficientFunds { available, required } => {
+            StoredDetail::InsufficientFunds { available, required }
+        }
+        RefusalDetail::LimitExceeded { limit } => StoredDetail::LimitExceeded { limit },
+        RefusalDetail::AmountExceeded { left } => StoredDetail::AmountExceeded { left },
+        RefusalDetail::LegRefused { index, status } => {
+            StoredDetail::LegRefused { index, status: status.number() }
+        }
+        RefusalDetail::None | RefusalDetail::AlreadyRefused { .. } => StoredDetail::None,
+    }
+}
+
+fn loaded_refusal(status: u16, detail: &StoredDetail) -> Result<Refusal, String> {
+    let known = |number| {
+        Status::from_number(number).ok_or_else(|| format!("status {number} is not known to this version"))
+    };
+    let detail = match *detail {
+        StoredDetail::None => RefusalDetail::None,
+        StoredDetail::InsufficientFunds { available, required } => {
+            RefusalDetail::InsufficientFunds { available, required }
+        }
+        StoredDetail::LimitExceeded { limit } => RefusalDetail::LimitExceeded { limit },
+        StoredDetail::AmountExceeded { left } => RefusalDetail::AmountExceeded { left },
+        StoredDetail::LegRefused { index, status } => {
+            RefusalDetail::LegRefused { index, status: known(status)? }
+        }
+    };
+    Ok(Refusal { status: known(status)?, detail })
+}
+
+fn stored_memo(memo: &Memo) -> StoredMemo<'_> {
+    StoredMemo {
+        group_id: memo.group_id,
+        code: memo.code,
+        effective_at_ns: memo.effective_at_ns,
+        metadata: &memo.metadata,
+    }
+}
+
+fn loaded_memo(stored: &StoredMemo<'_>) -> Memo {
+    Memo {
+        group_id: stored.group_id,
+        code: stored.code,
+        effective_at_ns: stored.effective_at_ns,
+        metadata: stored.metadata.into(),
+    }
+}
+
+fn stored_hold(hold: &HoldTerms) -> StoredHold {
+    StoredHold {
+        debit_wallet: hold.debit_wallet.0,
+        credit_wallet: hold.credit_wallet.0,
+        asset: hold.asset.0,
+        amount: hold.amount,
+        expires_at_ns: hold.expires_at_ns,
+    }
+}
+
+fn loaded_hold(stored: &StoredHold) -> HoldTerms {
+    HoldTerms {
+        debit_wallet: WalletId(stored.debit_wallet),
+        credit_wallet: WalletId(stored.credit_wallet),
+        asset: AssetId(stored.asset),
+        amount: stored.amount,
+        expires_at_ns: stored.expires_at_ns,
+    }
+}
+
+fn stored_legs(legs: &[Leg]) -> Vec<StoredLeg> {
+    let stored = |leg: &Leg| StoredLeg {
+        wallet: leg.wallet.0,
+        is_credit: leg.side == Side::Credit,
+        asset: leg.asset.0,
+        amount: leg.amount,
+    };
+    legs.iter().map(stored).collect()
+}
+
+fn loaded_legs(stored: &[StoredLeg]) -> Box<[Leg]> {
+    let loaded = |leg: &StoredLeg| Leg {
+        wallet: WalletId(leg.wallet),
+        side: if leg.is_credit { Side::Credit } else { Side::Debit },
+        asset: AssetId(leg.asset),
+        amount: leg.amount,
+    };
+    stored.iter().map(loaded).collect()
+}
+
+fn stored_pending(pending: &Pending) -> StoredPending<'_> {
+    StoredPending { transfer: stored_transfer(&pending.transfer), timeout_s: pending.timeout_s }
+}
+
+fn loaded_pending(stored: &StoredPending<'_>) -> Pending {
+    Pending { transfer: loaded_transfer(&stored.transfer), timeout_s: stored.timeout_s }
+}
+
+fn stored_post(post: &Post) -> StoredPost<'_> {
+    let Post { id, pending_id, amount, memo } = post;
+    StoredPost { id: id.0, pending_id: pending_id.0, amount: *amount, memo: stored_memo(memo) }
+}
+
+fn loaded_post(stored: &StoredPost<'_>) -> Post {
+    Post {
+        id: TransferId(stored.id),
+        pending_id: TransferId(stored.pending_id),
+        amount: stored.amount,
+        memo: loaded_memo(&stored.memo),
+    }
+}
+
+fn stored_void(void: &Void) -> StoredVoid<'_> {
+    StoredVoid { id: void.id.0, pending_id: void.pending_id.0, memo: stored_memo(&void.memo) }
+}
+
+fn loaded_void(stored: &StoredVoid<'_>) -> Void {
+    Void {
+        id: TransferId(stored.id),
+        pending_id: TransferId(stored.pending_id),
+        memo: loaded_memo(&stored.memo),
+    }
+}
+
+fn stored_reversal(reversal: &Reversal) -> StoredReversal<'_> {
+    let Reversal { id, reverses_id, amount, memo } = reversal;
+    StoredReversal { id: id.0, reverses_id: reverses_id.0, amount: *amount, memo: stored_memo(memo) }
+}
+
+fn loaded_reversal(stored: &StoredReversal<'_>) -> Reversal {
+    Reversal {
+        id: TransferId(stored.id),
+        reverses_id: TransferId(stored.reverses_id),
+        amount: stored.amount,
+        memo: loaded_memo(&stored.memo),
+    }
+}
+
+fn stored_transaction(transaction: &Transaction) -> StoredTransaction<'_> {
+    StoredTransaction {
+        id: transaction.id.0,
+        legs: stored_legs(&transaction.legs),
+        memo: stored_memo(&transaction.memo),
+    }
+}
+
+fn loaded_transaction(stored: &StoredTransaction<'_>) -> Transaction {
+    Transaction {
+        id: TransferId(stored.id),
+        legs: loaded_legs(&stored.legs),
+        memo: loaded_memo(&stored.memo),
+    }
+}
+
+fn stored_order(order: &Order) -> StoredOrder<'_> {
+    match order {
+        Order::Transfer(transfer) => StoredOrder::Transfer(stored_transfer(transfer)),
+        Order::Pending(pending) => StoredOrder::Pending(stored_pending(pending)),
+        Order::Post(post) => StoredOrder::Post(stored_post(post)),
+        Order::Void(void) => StoredOrder::Void(stored_void(void)),
+        Order::Reversal(reversal) => StoredOrder::Reversal(stored_reversal(reversal)),
+        Order::Transaction(transaction) => StoredOrder::Transaction(stored_transaction(transaction)),
+    }
+}
+
+fn loaded_order(stored: &StoredOrder<'_>) -> Order {
+    match stored {
+        StoredOrder::Transfer(transfer) => Order::Transfer(loaded_transfer(transfer)),
+        StoredOrder::Pending(pending) => Order::Pending(loaded_pending(pending)),
+        StoredOrder::Post(post) => Order::Post(loaded_post(post)),
+        StoredOrder::Void(void) => Order::Void(loaded_void(void)),
+        StoredOrder::Reversal(reversal) => Order::Reversal(loaded_reversal(reversal)),
+        StoredOrder::Transaction(transaction) => Order::Transaction(loaded_transaction(transaction)),
+    }
 }
 
 fn stored_transfer(transfer: &Transfer) -> StoredTransfer<'_> {

@@ -110,9 +110,9 @@ pub fn verify(path: &Path) -> Result<VerifyReport, PersistenceError> {
             let entry = decode_entry(seq, payload)?;
             apply_checked(&mut fold, seq, timestamp_ns, &entry, &mut |id, _| ids.insert(id))?;
             match entry {
-                Entry::Transferred(_) => transfers += 1,
-                Entry::TransferRefused { .. } => refused += 1,
-                Entry::AssetCreated(_) | Entry::WalletCreated(_) => {}
+                Entry::TransferRefused { .. } | Entry::OrderRefused { .. } => refused += 1,
+                entry if entry.order_id().is_some() => transfers += 1,
+                _ => {}
             }
         }
         Ok(())
@@ -139,22 +139,43 @@ pub fn rebuild_wallet(
 ) -> Result<Option<Wallet>, PersistenceError> {
     let mut rebuilt: Option<Wallet> = None;
     read_entries(reader, &index.seqs(wallet, seq_max), &mut |seq, timestamp_ns, entry| {
-        match (&mut rebuilt, entry) {
-            (None, Entry::WalletCreated(terms)) => rebuilt = Some(Wallet::create(terms, seq, timestamp_ns)),
-            (Some(state), Entry::Transferred(transfer)) if transfer.debit_wallet == wallet => {
-                state.debit(transfer.amount, seq);
-            }
-            (Some(state), Entry::Transferred(transfer)) if transfer.credit_wallet == wallet => {
-                state.credit(transfer.amount, seq);
-            }
-            (_, entry) => {
-                let fault = format!("is in the index of wallet {wallet}, and does not change it: {entry:?}");
-                return Err(FoldFault { seq, fault }.into());
-            }
+        let changed = replay_one(&mut rebuilt, wallet, seq, timestamp_ns, &entry);
+        if !changed {
+            let fault = format!("is in the index of wallet {wallet}, and does not change it: {entry:?}");
+            return Err(FoldFault { seq, fault }.into());
         }
         Ok(())
     })?;
     Ok(rebuilt)
+}
+
+/// Applies to one wallet what an entry does to it; says whether it does anything.
+fn replay_one(
+    state: &mut Option<Wallet>,
+    wallet: WalletId,
+    seq: u64,
+    timestamp_ns: u64,
+    entry: &Entry,
+) -> bool {
+    match (&mut *state, entry) {
+        (None, Entry::WalletCreated(terms)) if terms.id == wallet => {
+            *state = Some(Wallet::create(terms.clone(), seq, timestamp_ns));
+            true
+        }
+        (Some(state), Entry::WalletChanged(change)) if change.wallet == wallet => {
+            state.change(change, seq);
+            true
+        }
+        (Some(state), entry) => {
+            let route = entry.route();
+            let part = route.parts().iter().find(|part| part.wallet == wallet);
+            if let Some(part) = part {
+                state.apply(&part.effect, seq, timestamp_ns);
+            }
+            part.is_some()
+        }
+        _ => false,
+    }
 }
 
 /// Reads the durable entries `seqs`, which are in order; neighbours in one record are read together.
@@ -188,10 +209,10 @@ fn apply_checked(
     on_id: &mut dyn FnMut(TransferId, u64) -> bool,
 ) -> Result<(), PersistenceError> {
     fold.apply(seq, timestamp_ns, entry)?;
-    if let Entry::Transferred(transfer) | Entry::TransferRefused { transfer, .. } = entry
-        && !on_id(transfer.id, seq)
+    if let Some(id) = entry.order_id()
+        && !on_id(id, seq)
     {
-        return Err(FoldFault { seq, fault: format!("uses the id {} again", transfer.id) }.into());
+        return Err(FoldFault { seq, fault: format!("uses the id {id} again") }.into());
     }
     Ok(())
 }

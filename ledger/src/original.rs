@@ -1,0 +1,229 @@
+//! What an order may do to the earlier one that it refers to: capture or release a hold, or reverse what was moved.
+//!
+//! Whoever calls makes sure that orders about one original are decided one after another.
+
+use crate::identity::{AssetId, TransferId, WalletId};
+use crate::order::{Leg, Order, OrderKind, Post, Reversal, Side};
+use crate::route::{HoldTerms, Route};
+use crate::status::{Refusal, RefusalDetail, Status};
+
+/// How a hold has ended, if it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HoldState {
+    /// Not yet, as far as the journal goes; it may have expired all the same.
+    Open,
+    /// It was captured, at least in part.
+    Posted,
+    /// It was released.
+    Voided,
+    /// It has expired.
+    Expired,
+}
+
+impl HoldState {
+    /// The name used in documents, on the command line and in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Posted => "posted",
+            Self::Voided => "voided",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+/// What an order can be about, as far as it has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Original {
+    /// A hold.
+    Hold {
+        /// As it was made.
+        terms: HoldTerms,
+        /// What has become of it.
+        state: HoldState,
+    },
+    /// Money that was moved by a transfer or a capture, or by a transaction.
+    Moved {
+        /// What moves it back, in full: debits first.
+        back: Box<[Leg]>,
+        /// Whether it was a transaction, which is reversed in full only.
+        is_transaction: bool,
+        /// What was moved. Of a transaction: 1, which is all of it.
+        amount: u128,
+        /// How much of that was moved back already.
+        reversed: u128,
+    },
+    /// There is such an order, and nothing can be done about it: it was refused, or is itself a void or a reversal.
+    Neither,
+}
+
+/// What an order about an original comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolution {
+    /// What it does to wallets.
+    pub route: Route,
+    /// It holds only for an entry whose time is before this; `u64::MAX` if it holds for ever.
+    pub valid_until_ns: u64,
+    /// What the entry says of the original.
+    pub facts: Facts,
+}
+
+/// What an entry repeats of the original, so that replay needs no other entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Facts {
+    /// The hold that was captured or released.
+    Hold(HoldTerms),
+    /// What moves back.
+    Reversed(ReversedFacts),
+}
+
+/// What moves back by a reversal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReversedFacts {
+    /// The legs, debits first.
+    pub legs: Box<[Leg]>,
+    /// Whether a transaction is reversed.
+    pub of_transaction: bool,
+    /// How much of the original this is; of a transaction 1, which is all.
+    pub amount: u128,
+    /// How much the original had moved.
+    pub original_amount: u128,
+}
+
+impl Original {
+    /// What moved by a transfer or a capture.
+    pub fn moved(debit_wallet: WalletId, credit_wallet: WalletId, asset: AssetId, amount: u128) -> Self {
+        Original::Moved {
+            back: back(debit_wallet, credit_wallet, asset, amount),
+            is_transaction: false,
+            amount,
+            reversed: 0,
+        }
+    }
+
+    /// What moved by a transaction.
+    pub fn transaction(legs: &[Leg]) -> Self {
+        let back = legs.iter().map(|leg| Leg { side: leg.side.opposite(), ..*leg });
+        Original::Moved { back: back.collect(), is_transaction: true, amount: 1, reversed: 0 }
+    }
+
+    /// The original after the order that was resolved by `facts` is done.
+    pub fn progress(&mut self, kind: OrderKind, facts: &Facts) {
+        match (self, facts) {
+            (Original::Hold { state, .. }, Facts::Hold(_)) => {
+                *state = match kind {
+                    OrderKind::Post => HoldState::Posted,
+                    OrderKind::Void => HoldState::Voided,
+                    _ => HoldState::Expired,
+                };
+            }
+            (Original::Moved { reversed, .. }, Facts::Reversed(facts)) => {
+                *reversed = reversed.checked_add(facts.amount).expect("never more than the original was");
+            }
+            (original, facts) => panic!("{original:?} cannot have been resolved as {facts:?}"),
+        }
+    }
+}
+
+fn back(debit: WalletId, credit: WalletId, asset: AssetId, amount: u128) -> Box<[Leg]> {
+    let leg = |wallet, side| Leg { wallet, side, asset, amount };
+    Box::new([leg(credit, Side::Debit), leg(debit, Side::Credit)])
+}
+
+/// Decides on an order about `original` (`None`: there is no such order). A refusal is final.
+pub fn resolve(order: &Order, original: Option<&Original>, now_ns: u64) -> Result<Resolution, Refusal> {
+    match order {
+        Order::Post(post) => resolve_post(post, original, now_ns),
+        Order::Void(void) => {
+            let terms = open_hold(original, now_ns)?;
+            Ok(resolution(void.pending_id, terms, 0))
+        }
+        Order::Reversal(reversal) => resolve_reversal(reversal, original),
+        Order::Transfer(_) | Order::Pending(_) | Order::Transaction(_) => {
+            panic!("a {} refers to no other order", order.kind())
+        }
+    }
+}
+
+/// The end of a hold that was neither captured nor released in time; `None` if it is not to end so, or not yet.
+pub fn expire(pending_id: TransferId, original: Option<&Original>, now_ns: u64) -> Option<Resolution> {
+    let Some(Original::Hold { terms, state: HoldState::Open }) = original else { return None };
+    if now_ns < terms.expires_at_ns {
+        return None;
+    }
+    let route = Route::of_resolution(pending_id, terms, 0);
+    Some(Resolution { route, valid_until_ns: u64::MAX, facts: Facts::Hold(*terms) })
+}
+
+fn resolve_post(post: &Post, original: Option<&Original>, now_ns: u64) -> Result<Resolution, Refusal> {
+    let terms = open_hold(original, now_ns)?;
+    if post.amount > terms.amount {
+        return Err(Refusal {
+            status: Status::ExceedsPendingAmount,
+            detail: RefusalDetail::AmountExceeded { left: terms.amount },
+        });
+    }
+    let captured = if post.amount == 0 { terms.amount } else { post.amount };
+    Ok(resolution(post.pending_id, terms, captured))
+}
+
+fn resolution(pending_id: TransferId, terms: &HoldTerms, captured: u128) -> Resolution {
+    Resolution {
+        route: Route::of_resolution(pending_id, terms, captured),
+        valid_until_ns: terms.expires_at_ns,
+        facts: Facts::Hold(*terms),
+    }
+}
+
+fn open_hold(original: Option<&Original>, now_ns: u64) -> Result<&HoldTerms, Refusal> {
+    match original {
+        None => Err(Status::PendingNotFound.into()),
+        Some(Original::Moved { .. } | Original::Neither) => Err(Status::NotPending.into()),
+        Some(Original::Hold { terms, state }) => match state {
+            HoldState::Posted => Err(Status::PendingAlreadyPosted.into()),
+            HoldState::Voided => Err(Status::PendingAlreadyVoided.into()),
+            HoldState::Expired => Err(Status::PendingExpired.into()),
+            HoldState::Open if now_ns >= terms.expires_at_ns => Err(Status::PendingExpired.into()),
+            HoldState::Open => Ok(terms),
+        },
+    }
+}
+
+fn resolve_reversal(reversal: &Reversal, original: Option<&Original>) -> Result<Resolution, Refusal> {
+    let (back, is_transaction, amount, reversed) = match original {
+        None => return Err(Status::OriginalNotFound.into()),
+        Some(Original::Hold { .. } | Original::Neither) => return Err(Status::OriginalNotReversible.into()),
+        Some(Original::Moved { back, is_transaction, amount, reversed }) => {
+            (back, *is_transaction, *amount, *reversed)
+        }
+    };
+    let left = amount.saturating_sub(reversed);
+    if left == 0 {
+        return Err(Status::OriginalAlreadyReversed.into());
+    }
+    if is_transaction && reversal.amount != 0 {
+        return Err(Status::TransactionReversedInFullOnly.into());
+    }
+    if reversal.amount > left {
+        return Err(Refusal {
+            status: Status::ExceedsOriginalAmount,
+            detail: RefusalDetail::AmountExceeded { left },
+        });
+    }
+    let moved = if reversal.amount == 0 { left } else { reversal.amount };
+    let legs: Box<[Leg]> = if is_transaction {
+        back.clone()
+    } else {
+        back.iter().map(|leg| Leg { amount: moved, ..*leg }).collect()
+    };
+    Ok(Resolution {
+        route: Route::of_reversed(&legs, is_transaction),
+        valid_until_ns: u64::MAX,
+        facts: Facts::Reversed(ReversedFacts {
+            legs,
+            of_transaction: is_transaction,
+            amount: moved,
+            original_amount: amount,
+        }),
+    })
+}
