@@ -284,7 +284,7 @@ impl IdFilterFiles {
         self.first_changed = self.first_changed.min(newest);
         let level = &mut self.levels[newest];
         level.insert(id.0);
-        level.last_seq = seq;
+        level.last_seq = level.last_seq.max(seq);
         self.through_seq = self.through_seq.max(seq);
     }
 
