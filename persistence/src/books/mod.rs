@@ -4,7 +4,11 @@
 //! [bookkeeper](crate::bookkeeper) writes them, a window of durable records at a time; everybody else reads a [`BooksView`]. What they
 //! hold can be made again from the records alone.
 
+#[cfg(test)]
+mod books_tests;
 pub(crate) mod id_filter;
+#[cfg(test)]
+pub(crate) mod invented_ledger;
 pub(crate) mod rows;
 pub(crate) mod store;
 pub(crate) mod view;

@@ -115,6 +115,10 @@ impl BooksView {
         self.snapshot.store().path()
     }
 
+    pub(crate) fn snapshot(&self) -> &StoreSnapshot {
+        &self.snapshot
+    }
+
     fn bad(&self, table: &'static str, key: &[u8]) -> impl FnOnce(String) -> PersistenceError {
         let (path, key) = (self.path().to_path_buf(), key.to_vec());
         move |reason| bad_row(&path, table, &key, &reason)
