@@ -70,9 +70,10 @@ impl WalletChange {
         Ok(())
     }
 
-    /// Decides on the change of `wallet` (`None`: there is no such wallet), in which nothing may be under way. Says
-    /// whether anything is to change: [`Status::Created`] or, if all is so already, [`Status::Exists`].
-    pub fn decide(&self, wallet: Option<&Wallet>) -> Result<Status, Refusal> {
+    /// Decides on the change of `wallet` (`None`: there is no such wallet), in which nothing may be under way, at `now_ns`:
+    /// a hold that has expired by then is not open. Says whether anything is to change: [`Status::Created`] or, if all is
+    /// so already, [`Status::Exists`].
+    pub fn decide(&self, wallet: Option<&Wallet>, now_ns: u64) -> Result<Status, Refusal> {
         let Some(wallet) = wallet else { return Err(Status::WalletNotFound.into()) };
         let terms = &wallet.terms;
         let is_so_already = match &self.setting {
@@ -92,7 +93,7 @@ impl WalletChange {
             if wallet.position.balance() != 0 {
                 return Err(Status::BalanceNotZero.into());
             }
-            if !wallet.holds.is_empty() {
+            if wallet.holds.any_unexpired(now_ns) {
                 return Err(Status::HoldsAreOpen.into());
             }
         }

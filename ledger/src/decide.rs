@@ -14,16 +14,21 @@ use crate::route::{Effect, Part, Role};
 use crate::status::{Refusal, RefusalDetail, Status};
 use crate::wallet::{OverdraftLimit, Wallet, WalletFlags};
 
-/// The sums of a wallet's reservations whose outcome is not known yet.
+/// The sums of a wallet's reservations whose outcome is not known yet: how far each of its bounds could be moved by them,
+/// one way and the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct OpenReservations {
-    /// What would be taken out or held to be taken.
+    /// By how much the counters of debits could grow: what would be taken out or held to be taken.
     pub debits: u128,
-    /// What would be put in or held to be put in.
+    /// By how much the counters of credits could grow: what would be put in or held to be put in.
     pub credits: u128,
-    /// By how much there could be more to spend: what would come in, and holds that could end.
+    /// By how much there could be less to spend: what would go out on balance, or be held to.
+    pub spent: u128,
+    /// By how much there could be more to spend: what would come in on balance, be captured for it, or be released.
     pub funds: u128,
-    /// By how much more could be put in: what would go out, and holds that could end.
+    /// By how much less could be put in: what would come in on balance, or be held to.
+    pub filled: u128,
+    /// By how much more could be put in: what would go out on balance, be captured from it, or be released.
     pub room: u128,
     /// By how much the counters of debits could shrink: what would be released.
     pub freed_debits: u128,
@@ -35,20 +40,26 @@ impl OpenReservations {
     /// What one effect adds while it is open.
     pub fn of(effect: &Effect) -> Self {
         match *effect {
+            // It is done with both its sides or not at all, so limits are moved by its net.
             Effect::Move { debits, credits } => {
-                Self { debits, credits, funds: credits, room: debits, ..Self::default() }
+                let (out, back) = (debits.saturating_sub(credits), credits.saturating_sub(debits));
+                Self { debits, credits, spent: out, funds: back, filled: back, room: out, ..Self::default() }
             }
-            Effect::Hold { side: Side::Debit, amount, .. } => Self { debits: amount, ..Self::default() },
-            Effect::Hold { side: Side::Credit, amount, .. } => Self { credits: amount, ..Self::default() },
+            Effect::Hold { side: Side::Debit, amount, .. } => {
+                Self { debits: amount, spent: amount, ..Self::default() }
+            }
+            Effect::Hold { side: Side::Credit, amount, .. } => {
+                Self { credits: amount, filled: amount, ..Self::default() }
+            }
             // What is held stays in the position until its end is applied, so nothing speaks against others. For them
-            // speak the whole hold (it may be released, or expire) and what moves.
+            // speak what is released and what moves. That it may expire instead is for [`decide`], which knows the time.
             Effect::Resolve { side: Side::Debit, held, captured, .. } => {
                 let freed_debits = held.saturating_sub(captured);
-                Self { funds: held, room: captured, freed_debits, ..Self::default() }
+                Self { funds: freed_debits, room: captured, freed_debits, ..Self::default() }
             }
             Effect::Resolve { side: Side::Credit, held, captured, .. } => {
                 let freed_credits = held.saturating_sub(captured);
-                Self { funds: captured, room: held, freed_credits, ..Self::default() }
+                Self { funds: captured, room: freed_credits, freed_credits, ..Self::default() }
             }
         }
     }
@@ -69,7 +80,9 @@ impl OpenReservations {
         let one = Self::of(effect);
         self.debits = change(self.debits, one.debits);
         self.credits = change(self.credits, one.credits);
+        self.spent = change(self.spent, one.spent);
         self.funds = change(self.funds, one.funds);
+        self.filled = change(self.filled, one.filled);
         self.room = change(self.room, one.room);
         self.freed_debits = change(self.freed_debits, one.freed_debits);
         self.freed_credits = change(self.freed_credits, one.freed_credits);
@@ -81,7 +94,7 @@ impl OpenReservations {
 pub struct Circumstances<'a> {
     /// The sums of what is open.
     pub open: OpenReservations,
-    /// The holds whose end is open.
+    /// The holds whose end is open: those of the reservations that are [`Effect::Resolve`].
     pub ending: &'a [TransferId],
     /// Ledger time.
     pub now_ns: u64,
@@ -99,7 +112,7 @@ impl Circumstances<'_> {
 pub enum Decision {
     /// Valid under every outcome of what is open, now and later.
     Accept,
-    /// It depends on what is open.
+    /// It depends on what is open. (It may be said without need while a hold ends that has expired meanwhile.)
     Wait,
     /// Invalid under every outcome of what is open.
     Refuse {
@@ -156,43 +169,40 @@ pub fn decide(wallet: Option<&Wallet>, part: &Part, circumstances: &Circumstance
     let moved_in = if matches!(part.effect, Effect::Move { .. }) { credits } else { 0 };
     let moved_out = if matches!(part.effect, Effect::Move { .. }) { debits } else { 0 };
 
-    let bounds = [
+    // An expired hold whose end is under way may have been captured in time, or may end as expired: all of it is released.
+    let lapsing = |side| wallet.holds.expired_among(side, now_ns, ending);
+
+    let debit_overflow = (debits > 0).then(|| Bound {
+        at_best: sum(&[counted_debits.saturating_sub(open.freed_debits), debits]) <= AMOUNT_MAX,
+        at_worst: sum(&[counted_debits, open.debits, debits]) <= AMOUNT_MAX,
+        refusal: naming.refuse_as(Side::Debit, Status::DebitWalletOverflow),
+    });
+    let funds = match wallet.overdraft_limit() {
+        OverdraftLimit::Limited(limit) if debits > moved_in => {
+            let funds = sum(&[position.credits_posted, limit, moved_in]);
+            let available = sum(&[position.credits_posted, limit]).saturating_sub(in_use);
+            Some(Bound {
+                at_best: sum(&[in_use, debits]) <= sum(&[funds, open.funds, lapsing(Side::Debit)]),
+                at_worst: sum(&[in_use, open.spent, debits]) <= funds,
+                refusal: naming.insufficient_funds(available, debits.saturating_sub(moved_in)),
+            })
+        }
+        _ => None,
+    };
+    let credit_overflow = (credits > 0).then(|| Bound {
+        at_best: sum(&[counted_credits.saturating_sub(open.freed_credits), credits]) <= AMOUNT_MAX,
+        at_worst: sum(&[counted_credits, open.credits, credits]) <= AMOUNT_MAX,
+        refusal: naming.refuse_as(Side::Credit, Status::CreditWalletOverflow),
+    });
+    let limit = (terms.balance_max != 0 && credits > moved_out).then(|| {
+        let room = sum(&[position.debits_posted, terms.balance_max, moved_out]);
         Bound {
-            at_best: debits == 0
-                || sum(&[counted_debits.saturating_sub(open.freed_debits), debits]) <= AMOUNT_MAX,
-            at_worst: debits == 0 || sum(&[counted_debits, open.debits, debits]) <= AMOUNT_MAX,
-            refusal: naming.refuse_as(Side::Debit, Status::DebitWalletOverflow),
-        },
-        match wallet.overdraft_limit() {
-            OverdraftLimit::Limited(limit) if debits > moved_in => {
-                let funds = sum(&[position.credits_posted, limit, moved_in]);
-                let available = sum(&[position.credits_posted, limit]).saturating_sub(in_use);
-                Bound {
-                    at_best: sum(&[in_use, debits]) <= sum(&[funds, open.funds]),
-                    at_worst: sum(&[in_use, open.debits, debits]) <= funds,
-                    refusal: naming.insufficient_funds(available, debits.saturating_sub(moved_in)),
-                }
-            }
-            _ => Bound::met(),
-        },
-        Bound {
-            at_best: credits == 0
-                || sum(&[counted_credits.saturating_sub(open.freed_credits), credits]) <= AMOUNT_MAX,
-            at_worst: credits == 0 || sum(&[counted_credits, open.credits, credits]) <= AMOUNT_MAX,
-            refusal: naming.refuse_as(Side::Credit, Status::CreditWalletOverflow),
-        },
-        if terms.balance_max == 0 || credits <= moved_out {
-            Bound::met()
-        } else {
-            let room = sum(&[position.debits_posted, terms.balance_max, moved_out]);
-            Bound {
-                at_best: sum(&[held, credits]) <= sum(&[room, open.room]),
-                at_worst: sum(&[held, open.credits, credits]) <= room,
-                refusal: naming.limit_exceeded(terms.balance_max),
-            }
-        },
-    ];
-    weigh(bounds, wallet.holds.next_expiry_ns(now_ns))
+            at_best: sum(&[held, credits]) <= sum(&[room, open.room, lapsing(Side::Credit)]),
+            at_worst: sum(&[held, open.filled, credits]) <= room,
+            refusal: naming.limit_exceeded(terms.balance_max),
+        }
+    });
+    weigh([debit_overflow, funds, credit_overflow, limit], wallet.holds.next_expiry_ns(now_ns))
 }
 
 /// How refusals name the wallet.
@@ -250,16 +260,9 @@ struct Bound {
     refusal: Refusal,
 }
 
-impl Bound {
-    /// A bound that is not there is always met.
-    fn met() -> Self {
-        Self { at_best: true, at_worst: true, refusal: Status::InternalError.into() }
-    }
-}
-
 /// The first bound, in order, that is not surely met decides: broken under every outcome it refuses, else it waits.
-fn weigh(bounds: [Bound; 4], valid_until_ns: u64) -> Decision {
-    for bound in bounds {
+fn weigh(bounds: [Option<Bound>; 4], valid_until_ns: u64) -> Decision {
+    for bound in bounds.into_iter().flatten() {
         if bound.at_worst {
             continue;
         }

@@ -91,6 +91,26 @@ impl Entry {
         }
     }
 
+    /// The checks that need no state: those of what was asked for.
+    pub fn check_shape(&self) -> Result<(), Refusal> {
+        match self {
+            Entry::AssetCreated(asset) => asset.check_shape(),
+            Entry::WalletCreated(wallet) => wallet.check_shape(),
+            Entry::WalletChanged(change) => change.check_shape(),
+            Entry::Transferred(transfer)
+            | Entry::TransferRefused { transfer, .. }
+            | Entry::Pended(Pending { transfer, .. }) => transfer.check_shape(),
+            Entry::OrderRefused { order, .. } => order.check_shape(),
+            Entry::Posted { .. }
+            | Entry::Voided { .. }
+            | Entry::Expired { .. }
+            | Entry::Reversed { .. }
+            | Entry::TransactionDone(_) => {
+                self.clone().into_order().map_or(Ok(()), |(order, _)| order.check_shape())
+            }
+        }
+    }
+
     /// What it does to which wallets by moving or holding amounts.
     pub fn route(&self) -> Route {
         match self {
@@ -163,7 +183,7 @@ impl Entry {
         })
     }
 
-    /// What kind of movement or hold it is, if it is one that was done.
+    /// What kind of movement or hold it is, or the end of one, if it was done.
     pub fn kind(&self) -> Option<OrderKind> {
         Some(match self {
             Entry::Transferred(_) => OrderKind::Transfer,

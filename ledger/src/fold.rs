@@ -4,10 +4,10 @@ use crate::asset::Asset;
 use crate::decide::{Circumstances, Decision, decide};
 use crate::entry::Entry;
 use crate::identity::{AssetId, TransferId, WalletId};
-use crate::order::{Order, OrderKind, Pending};
-use crate::original::{Facts, HoldState, Original, expire, resolve};
+use crate::order::{LEGS_MAX, Leg, Order, OrderKind, Pending, Reversal, Side, check_legs};
+use crate::original::{Facts, HoldState, Original, ReversedFacts, expire, resolve};
 use crate::route::{HoldTerms, Route, expires_at_ns};
-use crate::status::{Refusal, Status};
+use crate::status::{Refusal, RefusalDetail, Status};
 use crate::wallet::Wallet;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -21,8 +21,8 @@ pub struct Fold {
     pub wallets: HashMap<WalletId, Wallet>,
     /// All holds there ever were, with what has become of them.
     pub holds: HashMap<TransferId, (HoldTerms, HoldState)>,
-    /// How much of what was moved back, where anything was.
-    pub reversed: HashMap<TransferId, u128>,
+    /// What was moved by those orders of which anything was moved back, and how much of it was: [`Original::Moved`].
+    pub reversed: HashMap<TransferId, Original>,
     /// The newest entry in it; 0 when empty.
     pub last_seq: u64,
     /// The time of that entry.
@@ -100,6 +100,9 @@ impl Fold {
         if timestamp_ns <= self.last_timestamp_ns {
             return fault("is not later than the entry before it".to_owned());
         }
+        if let Err(refusal) = entry.check_shape() {
+            return fault(format!("is of a shape that is refused: {}", refusal.status));
+        }
         match entry {
             Entry::AssetCreated(asset) => {
                 if self.assets.contains_key(&asset.id) {
@@ -117,7 +120,7 @@ impl Fold {
                 self.wallets.insert(terms.id, Wallet::create(terms.clone(), seq, timestamp_ns));
             }
             Entry::WalletChanged(change) => {
-                match change.decide(self.wallets.get(&change.wallet)) {
+                match change.decide(self.wallets.get(&change.wallet), timestamp_ns) {
                     Ok(Status::Created) => {}
                     other => return fault(format!("changes a wallet that is not to be changed: {other:?}")),
                 }
@@ -143,6 +146,9 @@ impl Fold {
                     return fault(wrong);
                 }
             }
+            Entry::OrderRefused { order: Order::Transfer(_), .. } => {
+                return fault("refuses a transfer as if it were an order of another kind".to_owned());
+            }
             Entry::OrderRefused { order, refusal } => {
                 if let Err(wrong) = self.check_refused(timestamp_ns, order, refusal) {
                     return fault(wrong);
@@ -157,8 +163,13 @@ impl Fold {
     /// Whether what was done was to be done. What was decided with others open holds with nothing open, whatever became
     /// of them.
     fn check_done(&self, timestamp_ns: u64, entry: &Entry) -> Result<(), String> {
-        if let Some((id, kind, facts)) = entry.resolves() {
-            self.check_resolution(timestamp_ns, id, kind, &facts, entry)?;
+        if let Entry::Pended(Pending { transfer, .. }) = entry
+            && self.holds.contains_key(&transfer.id)
+        {
+            return Err(format!("makes the hold {} again", transfer.id));
+        }
+        if let Some((id, _, facts)) = entry.resolves() {
+            self.check_resolution(timestamp_ns, id, &facts, entry)?;
         }
         match self.route_refusal(timestamp_ns, &entry.route()) {
             Some(refusal) => Err(format!("does what is to be refused: {}", refusal.status)),
@@ -171,32 +182,20 @@ impl Fold {
         &self,
         timestamp_ns: u64,
         id: TransferId,
-        kind: OrderKind,
         facts: &Facts,
         entry: &Entry,
     ) -> Result<(), String> {
-        let expected = match (kind, facts) {
-            (OrderKind::Expire, _) => expire(id, self.original(id).as_ref(), timestamp_ns)
+        let mut original = self.original(id);
+        // What was moved is kept here only once something was moved back of it: the first to do so is taken at its word.
+        if let (None, Facts::Reversed(facts)) = (&original, facts) {
+            original =
+                Some(original_of(facts).ok_or_else(|| format!("moves back legs that none has: {facts:?}"))?);
+        }
+        let expected = match entry.clone().into_order() {
+            Some((order, _)) => resolve(&order, original.as_ref(), timestamp_ns)
+                .map_err(|unresolved| format!("does what is to be refused: {}", unresolved.refusal.status))?,
+            None => expire(id, original.as_ref(), timestamp_ns)
                 .ok_or_else(|| format!("lets {id} expire, which is no hold that has expired"))?,
-            (OrderKind::Reversal, Facts::Reversed(facts)) => {
-                // What was moved is not kept here; what was moved back of it is.
-                let before = self.reversed.get(&id).copied().unwrap_or_default();
-                let all = before.checked_add(facts.amount);
-                if facts.amount == 0 || all.is_none_or(|all| all > facts.original_amount) {
-                    return Err(format!(
-                        "moves back {} of {id}, of which {before} of {} was moved back before",
-                        facts.amount, facts.original_amount
-                    ));
-                }
-                return Ok(());
-            }
-            _ => {
-                let Some((order, None)) = entry.clone().into_order() else {
-                    return Err("is no order that is done".to_owned());
-                };
-                resolve(&order, self.original(id).as_ref(), timestamp_ns)
-                    .map_err(|refusal| format!("does what is to be refused: {}", refusal.status))?
-            }
         };
         if expected.facts != *facts {
             return Err(format!("says that {id} was {facts:?}, and it was {:?}", expected.facts));
@@ -220,20 +219,22 @@ impl Fold {
             };
             self.holds.insert(transfer.id, (terms, HoldState::Open));
         }
-        match entry.resolves() {
-            Some((id, kind, facts @ Facts::Hold(_))) => {
-                if let Some(mut original) = self.original(id) {
-                    original.progress(kind, &facts);
-                    if let Original::Hold { terms, state } = original {
-                        self.holds.insert(id, (terms, state));
-                    }
-                }
-            }
-            Some((id, _, Facts::Reversed(facts))) => {
-                let reversed = self.reversed.entry(id).or_default();
-                *reversed = reversed.saturating_add(facts.amount);
-            }
-            None => {}
+        if let Some((id, kind, facts)) = entry.resolves() {
+            self.progress(id, kind, &facts);
+        }
+    }
+
+    /// What becomes of the earlier order by an entry that was checked.
+    fn progress(&mut self, id: TransferId, kind: OrderKind, facts: &Facts) {
+        let original = self.original(id).or_else(|| match facts {
+            Facts::Reversed(facts) => original_of(facts),
+            Facts::Hold(_) => None,
+        });
+        let mut original = original.expect("the entry was checked against it");
+        original.progress(kind, facts);
+        match original {
+            Original::Hold { terms, state } => drop(self.holds.insert(id, (terms, state))),
+            moved => drop(self.reversed.insert(id, moved)),
         }
     }
 
@@ -249,17 +250,26 @@ impl Fold {
             }
             Order::Post(_) | Order::Void(_) => {
                 let hold = order.refers_to().and_then(|id| self.original(id));
-                match (&hold, refusal.status) {
-                    // There may be an order of that id which is no hold: those are not kept here.
-                    (None, Status::PendingNotFound | Status::NotPending) => return Ok(()),
-                    _ => resolve(order, hold.as_ref(), timestamp_ns).err(),
+                // There may be an order of that id which is no hold: those are not kept here.
+                if hold.is_none() && *refusal == Status::NotPending.into() {
+                    return Ok(());
                 }
+                resolve(order, hold.as_ref(), timestamp_ns).err().map(|unresolved| unresolved.refusal)
             }
-            // What was moved is not kept here.
-            Order::Reversal(_) => return Ok(()),
+            Order::Reversal(reversal) => match self.original(reversal.reverses_id) {
+                Some(original) => match resolve(order, Some(&original), timestamp_ns) {
+                    Ok(resolution) => self.route_refusal(timestamp_ns, &resolution.route),
+                    Err(unresolved) => Some(unresolved.refusal),
+                },
+                None if may_be_refused(reversal, refusal) => return Ok(()),
+                None => return Err(format!("refuses a reversal as none is refused: {refusal:?}")),
+            },
         };
         match expected {
-            Some(expected) if expected.status == refusal.status => Ok(()),
+            Some(expected) if is_same(&expected, refusal) => Ok(()),
+            Some(expected) if expected.status == refusal.status => {
+                Err(format!("refuses an order with {:?}, and not with {:?}", refusal.detail, expected.detail))
+            }
             Some(expected) => {
                 Err(format!("refuses an order as {}, and not as {}", refusal.status, expected.status))
             }
@@ -277,7 +287,8 @@ impl Fold {
     }
 
     fn original(&self, id: TransferId) -> Option<Original> {
-        self.holds.get(&id).map(|&(terms, state)| Original::Hold { terms, state })
+        let hold = self.holds.get(&id).map(|&(terms, state)| Original::Hold { terms, state });
+        hold.or_else(|| self.reversed.get(&id).cloned())
     }
 
     /// The totals of each asset, over all wallets.
@@ -289,4 +300,71 @@ impl Fold {
         }
         totals
     }
+}
+
+/// What must have been moved, if this is what moves back of it; `None` if nothing can have been.
+fn original_of(facts: &ReversedFacts) -> Option<Original> {
+    let ReversedFacts { legs, of_transaction, original_amount, .. } = facts;
+    let (is_transaction, amount) = (*of_transaction, *original_amount);
+    let back: Box<[Leg]> =
+        if is_transaction { legs.clone() } else { legs.iter().map(|leg| Leg { amount, ..*leg }).collect() };
+    let sides = back.iter().map(|leg| leg.side);
+    let is_right = if is_transaction { amount == 1 } else { sides.eq([Side::Debit, Side::Credit]) };
+    (is_right && check_legs(&back).is_ok()).then_some(Original::Moved {
+        back,
+        is_transaction,
+        amount,
+        reversed: 0,
+    })
+}
+
+/// Whether a reversal can have been refused so, of which nothing was moved back before: it is not known here whether and
+/// what the original had moved. What it had moved, it had moved between wallets that there are, in their asset.
+fn may_be_refused(reversal: &Reversal, refusal: &Refusal) -> bool {
+    let is_partial = reversal.amount != 0;
+    match (refusal.status, refusal.detail) {
+        (Status::TransactionReversedInFullOnly, RefusalDetail::None) => is_partial,
+        (Status::ExceedsOriginalAmount, RefusalDetail::AmountExceeded { left }) => {
+            left != 0 && left < reversal.amount
+        }
+        (Status::InsufficientFunds, RefusalDetail::InsufficientFunds { available, required }) => {
+            available < required && (!is_partial || required == reversal.amount)
+        }
+        (Status::LegRefused, RefusalDetail::LegRefused { index, status }) => {
+            let limits = [Status::InsufficientFunds, Status::LimitExceeded];
+            !is_partial
+                && usize::from(index) < LEGS_MAX
+                && (limits.contains(&status) || stops_known_wallet(status))
+        }
+        (Status::LimitExceeded, RefusalDetail::LimitExceeded { .. })
+        | (Status::OriginalNotFound | Status::OriginalNotReversible, RefusalDetail::None) => true,
+        (status, RefusalDetail::None) => stops_known_wallet(status),
+        _ => false,
+    }
+}
+
+/// Whether a wallet that exists, in the right asset, can say so without a word more.
+fn stops_known_wallet(status: Status) -> bool {
+    matches!(
+        status,
+        Status::DebitWalletClosed
+            | Status::DebitWalletFrozen
+            | Status::DebitWalletOverflow
+            | Status::CreditWalletClosed
+            | Status::CreditWalletFrozen
+            | Status::CreditWalletOverflow
+    )
+}
+
+/// Whether a refusal that was decided with others open is the one that is expected with nothing open. What was available
+/// is told as the wallet knew it then; that it was too little holds in any case.
+fn is_same(expected: &Refusal, told: &Refusal) -> bool {
+    let same_detail = match (expected.detail, told.detail) {
+        (
+            RefusalDetail::InsufficientFunds { required: expected, .. },
+            RefusalDetail::InsufficientFunds { available, required },
+        ) => required == expected && available < required,
+        (expected, told) => expected == told,
+    };
+    expected.status == told.status && same_detail
 }

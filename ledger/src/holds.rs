@@ -5,6 +5,7 @@
 
 use crate::identity::TransferId;
 use crate::order::Side;
+use crate::route::has_expired;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// An open hold, as one of its two wallets knows it.
@@ -76,6 +77,18 @@ impl Holds {
             .filter_map(|(_, id)| self.open.get(id))
             .filter(|hold| hold.side == side)
             .fold(0, |sum: u128, hold| sum.saturating_add(hold.amount))
+    }
+
+    /// The sum of those `among` these that have expired by `now_ns`, on one side.
+    pub fn expired_among(&self, side: Side, now_ns: u64, among: &[TransferId]) -> u128 {
+        let held = among.iter().filter_map(|&id| self.get(id));
+        held.filter(|hold| hold.side == side && has_expired(hold.expires_at_ns, now_ns))
+            .fold(0, |sum: u128, hold| sum.saturating_add(hold.amount))
+    }
+
+    /// Whether there is one that has not expired by `now_ns`.
+    pub fn any_unexpired(&self, now_ns: u64) -> bool {
+        self.by_expiry.range(..=(now_ns, TransferId(u128::MAX))).count() < self.open.len()
     }
 
     /// When the next one expires after `now_ns`; `u64::MAX` if none does.

@@ -58,7 +58,7 @@ pub use entry::Entry;
 pub use fold::Fold;
 pub use identity::{AssetId, TransferId, WalletId};
 pub use order::{Leg, Memo, Order, OrderKind, Pending, Post, Reversal, Side, Transaction, Void};
-pub use original::{Facts, HoldState, Original, ReversedFacts};
+pub use original::{Facts, HoldState, Original, ReversedFacts, Unresolved};
 pub use route::{Effect, HoldTerms, Part, Role, Route};
 pub use status::{Outcome, Refusal, RefusalDetail, Status};
 pub use transfer::Transfer;

@@ -338,7 +338,7 @@ impl Order {
 }
 
 /// How many, how much, that no wallet is in two assets, and that they balance in each asset.
-fn check_legs(legs: &[Leg]) -> Result<(), Refusal> {
+pub(crate) fn check_legs(legs: &[Leg]) -> Result<(), Refusal> {
     if legs.len() < LEGS_MIN {
         return Err(Status::TooFewLegs.into());
     }

@@ -4,7 +4,7 @@
 
 use crate::identity::{AssetId, TransferId, WalletId};
 use crate::order::{Leg, Order, OrderKind, Post, Reversal, Side};
-use crate::route::{HoldTerms, Route};
+use crate::route::{HoldTerms, Route, has_expired};
 use crate::status::{Refusal, RefusalDetail, Status};
 
 /// How a hold has ended, if it has.
@@ -44,7 +44,7 @@ pub enum Original {
     },
     /// Money that was moved by a transfer or a capture, or by a transaction.
     Moved {
-        /// What moves it back, in full: debits first.
+        /// What moves it back, in full: the debit and then the credit, or the legs of a transaction in their order.
         back: Box<[Leg]>,
         /// Whether it was a transaction, which is reversed in full only.
         is_transaction: bool,
@@ -68,6 +68,21 @@ pub struct Resolution {
     pub facts: Facts,
 }
 
+/// Why an order about an original cannot be done. It is final.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unresolved {
+    /// Why.
+    pub refusal: Refusal,
+    /// It holds only for an entry whose time is before this: then the hold expires. `u64::MAX` if it holds for ever.
+    pub valid_until_ns: u64,
+}
+
+impl From<Status> for Unresolved {
+    fn from(status: Status) -> Self {
+        Self { refusal: status.into(), valid_until_ns: u64::MAX }
+    }
+}
+
 /// What an entry repeats of the original, so that replay needs no other entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Facts {
@@ -80,7 +95,7 @@ pub enum Facts {
 /// What moves back by a reversal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReversedFacts {
-    /// The legs, debits first.
+    /// The legs: the debit and then the credit, or those of a transaction in their order.
     pub legs: Box<[Leg]>,
     /// Whether a transaction is reversed.
     pub of_transaction: bool,
@@ -130,8 +145,8 @@ fn back(debit: WalletId, credit: WalletId, asset: AssetId, amount: u128) -> Box<
     Box::new([leg(credit, Side::Debit), leg(debit, Side::Credit)])
 }
 
-/// Decides on an order about `original` (`None`: there is no such order). A refusal is final.
-pub fn resolve(order: &Order, original: Option<&Original>, now_ns: u64) -> Result<Resolution, Refusal> {
+/// Decides on an order about `original` (`None`: there is no such order).
+pub fn resolve(order: &Order, original: Option<&Original>, now_ns: u64) -> Result<Resolution, Unresolved> {
     match order {
         Order::Post(post) => resolve_post(post, original, now_ns),
         Order::Void(void) => {
@@ -148,20 +163,18 @@ pub fn resolve(order: &Order, original: Option<&Original>, now_ns: u64) -> Resul
 /// The end of a hold that was neither captured nor released in time; `None` if it is not to end so, or not yet.
 pub fn expire(pending_id: TransferId, original: Option<&Original>, now_ns: u64) -> Option<Resolution> {
     let Some(Original::Hold { terms, state: HoldState::Open }) = original else { return None };
-    if now_ns < terms.expires_at_ns {
+    if !has_expired(terms.expires_at_ns, now_ns) {
         return None;
     }
     let route = Route::of_resolution(pending_id, terms, 0);
     Some(Resolution { route, valid_until_ns: u64::MAX, facts: Facts::Hold(*terms) })
 }
 
-fn resolve_post(post: &Post, original: Option<&Original>, now_ns: u64) -> Result<Resolution, Refusal> {
+fn resolve_post(post: &Post, original: Option<&Original>, now_ns: u64) -> Result<Resolution, Unresolved> {
     let terms = open_hold(original, now_ns)?;
     if post.amount > terms.amount {
-        return Err(Refusal {
-            status: Status::ExceedsPendingAmount,
-            detail: RefusalDetail::AmountExceeded { left: terms.amount },
-        });
+        let refusal = exceeded(Status::ExceedsPendingAmount, terms.amount);
+        return Err(Unresolved { refusal, valid_until_ns: terms.expires_at_ns });
     }
     let captured = if post.amount == 0 { terms.amount } else { post.amount };
     Ok(resolution(post.pending_id, terms, captured))
@@ -175,7 +188,11 @@ fn resolution(pending_id: TransferId, terms: &HoldTerms, captured: u128) -> Reso
     }
 }
 
-fn open_hold(original: Option<&Original>, now_ns: u64) -> Result<&HoldTerms, Refusal> {
+fn exceeded(status: Status, left: u128) -> Refusal {
+    Refusal { status, detail: RefusalDetail::AmountExceeded { left } }
+}
+
+fn open_hold(original: Option<&Original>, now_ns: u64) -> Result<&HoldTerms, Unresolved> {
     match original {
         None => Err(Status::PendingNotFound.into()),
         Some(Original::Moved { .. } | Original::Neither) => Err(Status::NotPending.into()),
@@ -183,13 +200,13 @@ fn open_hold(original: Option<&Original>, now_ns: u64) -> Result<&HoldTerms, Ref
             HoldState::Posted => Err(Status::PendingAlreadyPosted.into()),
             HoldState::Voided => Err(Status::PendingAlreadyVoided.into()),
             HoldState::Expired => Err(Status::PendingExpired.into()),
-            HoldState::Open if now_ns >= terms.expires_at_ns => Err(Status::PendingExpired.into()),
+            HoldState::Open if has_expired(terms.expires_at_ns, now_ns) => Err(Status::PendingExpired.into()),
             HoldState::Open => Ok(terms),
         },
     }
 }
 
-fn resolve_reversal(reversal: &Reversal, original: Option<&Original>) -> Result<Resolution, Refusal> {
+fn resolve_reversal(reversal: &Reversal, original: Option<&Original>) -> Result<Resolution, Unresolved> {
     let (back, is_transaction, amount, reversed) = match original {
         None => return Err(Status::OriginalNotFound.into()),
         Some(Original::Hold { .. } | Original::Neither) => return Err(Status::OriginalNotReversible.into()),
@@ -205,10 +222,8 @@ fn resolve_reversal(reversal: &Reversal, original: Option<&Original>) -> Result<
         return Err(Status::TransactionReversedInFullOnly.into());
     }
     if reversal.amount > left {
-        return Err(Refusal {
-            status: Status::ExceedsOriginalAmount,
-            detail: RefusalDetail::AmountExceeded { left },
-        });
+        let refusal = exceeded(Status::ExceedsOriginalAmount, left);
+        return Err(Unresolved { refusal, valid_until_ns: u64::MAX });
     }
     let moved = if reversal.amount == 0 { left } else { reversal.amount };
     let legs: Box<[Leg]> = if is_transaction {

@@ -94,6 +94,11 @@ pub fn expires_at_ns(timestamp_ns: u64, timeout_s: u32) -> u64 {
     timestamp_ns.saturating_add(u64::from(timeout_s).saturating_mul(1_000_000_000))
 }
 
+/// Whether a hold has expired by `now_ns` that expires then.
+pub fn has_expired(expires_at_ns: u64, now_ns: u64) -> bool {
+    expires_at_ns <= now_ns && expires_at_ns != u64::MAX
+}
+
 /// The parts of an order in the order in which its wallets are asked. Two for most, so those need no allocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {

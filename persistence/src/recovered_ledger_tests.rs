@@ -7,8 +7,8 @@ use crate::record::{GENESIS_HASH, Record, push_entry};
 use crate::recovered_ledger::{check_conservation, open_ledger, read_entries, rebuild_wallet, verify};
 use crate::{OpenOptions, PersistenceError, WalletIndex};
 use ledger::{
-    Asset, AssetCode, AssetId, Entry, Fold, NewWallet, OverdraftLimit, Owner, Refusal, Status, Transfer,
-    TransferId, Wallet, WalletFlags, WalletId,
+    Asset, AssetCode, AssetId, Entry, Fold, NewWallet, OverdraftLimit, Owner, Refusal, RefusalDetail, Status,
+    Transfer, TransferId, Wallet, WalletFlags, WalletId,
 };
 use std::path::Path;
 
@@ -44,7 +44,11 @@ fn done(id: u128, debit: u128, credit: u128, amount: u128) -> Entry {
 }
 
 fn refused(id: u128, debit: u128, credit: u128, amount: u128, status: Status) -> Entry {
-    Entry::TransferRefused { transfer: transfer(id, debit, credit, amount), refusal: Refusal::from(status) }
+    let mut refusal = Refusal::from(status);
+    if status == Status::InsufficientFunds {
+        refusal.detail = RefusalDetail::InsufficientFunds { available: 15, required: amount };
+    }
+    Entry::TransferRefused { transfer: transfer(id, debit, credit, amount), refusal }
 }
 
 /// A bank, two wallets, and what went on among them; entry n is the n-th.
@@ -240,7 +244,7 @@ fn an_index_that_does_not_fit_the_journal_is_a_fault() {
         rebuild_wallet(&reader, &index, WalletId(2), u64::MAX)
     };
     assert!(rebuild(&[3, 4, 7, 8]).is_ok());
-    for (seqs, seq) in [(vec![4], 4), (vec![3, 6], 6), (vec![3, 4, 10], 10), (vec![3, 5], 5), (vec![2, 3], 3)]
+    for (seqs, seq) in [(vec![4], 4), (vec![3, 6], 6), (vec![3, 4, 10], 10), (vec![3, 5], 5), (vec![2, 3], 2)]
     {
         let error = rebuild(&seqs).expect_err("it does not fit").to_string();
         let expected = format!("entry {seq}: is in the index of wallet");
