@@ -191,7 +191,7 @@ impl InventedLedger {
         let original = order.refers_to().and_then(|id| self.originals.get(&id));
         Some(match resolve(&order, original, timestamp_ns) {
             Ok(resolution) => Entry::done(order, Some(resolution.facts)),
-            Err(refusal) => Entry::refused(order, refusal),
+            Err(unresolved) => Entry::refused(order, unresolved.refusal),
         })
     }
 
