@@ -23,6 +23,9 @@ mod error;
 mod free_space;
 mod head_file;
 mod journal;
+mod ledger_reader;
+#[cfg(test)]
+mod ledger_reader_tests;
 #[cfg(all(test, bursar_loom))]
 mod memory_order_tests;
 pub mod record;
@@ -48,13 +51,14 @@ mod writer;
 pub use bookkeeper::{Bookkeeper, BookkeeperThread, FoldPace, Folded, OnView};
 pub use books::view::{BooksView, Direction, Page, WalletQuery};
 pub use books::window::WindowLimits;
-pub use books::{Books, BooksOptions, id_filter::IdFilter, rows::HistoryRow};
+pub use books::{Books, BooksOptions, id_filter::IdFilter, rows::HistoryRow, rows::Marker};
 pub use clock::{Clock, LedgerClock};
 pub use data_directory::{DATA_FORMAT, DataDirectory};
 pub use durability_gate::{Poisoned, Waiter};
 pub use error::{BooksDamage, Damage, PersistenceError};
 pub use free_space::free_bytes;
 pub use journal::{ChainPoint, Group, Journal, JournalReader, JournalTrimmer, Records};
+pub use ledger_reader::{LedgerReader, StatementQuery, WholeJournal};
 pub use record::{Record, RecordError};
 pub use record_journal::RecordJournal;
 pub use recovered_ledger::{
