@@ -28,6 +28,9 @@ mod ledger_reader;
 mod ledger_reader_tests;
 #[cfg(all(test, bursar_loom))]
 mod memory_order_tests;
+mod opened_ledger;
+#[cfg(test)]
+mod opened_ledger_tests;
 pub mod record;
 mod record_journal;
 mod record_store;
@@ -51,6 +54,8 @@ mod writer;
 pub use bookkeeper::{Bookkeeper, BookkeeperThread, FoldPace, Folded, OnView};
 pub use books::view::{BooksView, Direction, Page, WalletQuery};
 pub use books::window::WindowLimits;
+pub use books::rebuild::{RebuildReport, rebuild_books};
+pub use books::verification::verify_with_books;
 pub use books::{Books, BooksOptions, id_filter::IdFilter, rows::HistoryRow, rows::Marker};
 pub use clock::{Clock, LedgerClock};
 pub use data_directory::{DATA_FORMAT, DataDirectory};
@@ -59,6 +64,7 @@ pub use error::{BooksDamage, Damage, PersistenceError};
 pub use free_space::free_bytes;
 pub use journal::{ChainPoint, Group, Journal, JournalReader, JournalTrimmer, Records};
 pub use ledger_reader::{LedgerReader, StatementQuery, WholeJournal};
+pub use opened_ledger::{OnEntry, OpenedLedger, open_with_books};
 pub use record::{Record, RecordError};
 pub use record_journal::RecordJournal;
 pub use recovered_ledger::{

@@ -47,7 +47,7 @@ pub(crate) fn open(directory: &Path, options: &BooksOptions) -> Arc<Books> {
 }
 
 /// Everything that a view answers is what the ledger says.
-fn check(view: &Arc<BooksView>, ledger: &InventedLedger) {
+pub(crate) fn check(view: &Arc<BooksView>, ledger: &InventedLedger) {
     let ledger = ledger.as_of(view.seq());
     let fold = &ledger.fold;
     assert_eq!((view.seq(), view.last_timestamp_ns()), (fold.last_seq, fold.last_timestamp_ns));
@@ -148,7 +148,7 @@ fn check_lists(view: &BooksView, ledger: &InventedLedger) {
 }
 
 /// All rows of the books, but for what the marker says of the filter's files.
-fn all_rows(view: &BooksView) -> Vec<(Space, Vec<u8>, Vec<u8>)> {
+pub(crate) fn all_rows(view: &BooksView) -> Vec<(Space, Vec<u8>, Vec<u8>)> {
     let mut all = Vec::new();
     for space in Space::ALL {
         for row in view.snapshot().range(space, &[0], &[0xff; 32]) {

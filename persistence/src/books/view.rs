@@ -423,14 +423,25 @@ impl BooksView {
         self.by_asset(Kind::Totals, |_, value| rows::decode_totals(value))
     }
 
+    /// All rows of a keyspace, those of a fold that was cut off too.
+    pub(crate) fn all(&self, space: Space) -> StoreRange {
+        // No key is as long.
+        self.snapshot.range(space, &[0], &[0xff; 128])
+    }
+
+    /// All rows of a kind.
+    pub(crate) fn all_of(&self, kind: Kind) -> StoreRange {
+        let (first, last) = kind.bounds();
+        self.snapshot.range(Space::State, &first, &last)
+    }
+
     fn by_asset<T>(
         &self,
         kind: Kind,
         decode: impl Fn(AssetId, &[u8]) -> Result<T, String>,
     ) -> Result<BTreeMap<AssetId, T>, PersistenceError> {
-        let (first, last) = kind.bounds();
         let mut all = BTreeMap::new();
-        for row in self.snapshot.range(Space::State, &first, &last) {
+        for row in self.all_of(kind) {
             let (key, value) = row?;
             let bad = self.bad(kind.name(), &key);
             let asset = key.get(1..).and_then(|id| id.try_into().ok()).map(u32::from_be_bytes).map(AssetId);
