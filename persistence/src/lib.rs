@@ -6,6 +6,8 @@
 //! `recovered_ledger` do.
 
 mod bookkeeper;
+#[cfg(all(test, not(bursar_loom)))]
+mod bookkeeper_tests;
 mod books;
 mod chain;
 #[cfg(test)]
@@ -52,10 +54,10 @@ mod wallet_index;
 mod writer;
 
 pub use bookkeeper::{Bookkeeper, BookkeeperThread, FoldPace, Folded, OnView};
-pub use books::view::{BooksView, Direction, Page, WalletQuery};
-pub use books::window::WindowLimits;
 pub use books::rebuild::{RebuildReport, rebuild_books};
 pub use books::verification::verify_with_books;
+pub use books::view::{BooksView, Direction, Page, WalletQuery};
+pub use books::window::WindowLimits;
 pub use books::{Books, BooksOptions, id_filter::IdFilter, rows::HistoryRow, rows::Marker};
 pub use clock::{Clock, LedgerClock};
 pub use data_directory::{DATA_FORMAT, DataDirectory};

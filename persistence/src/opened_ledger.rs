@@ -11,6 +11,7 @@ use crate::recovery::{OpenOptions, OpenedJournal, RecoveryReport, open_above};
 use crate::scratch_copy::ScratchCopy;
 use crate::wallet_index::WalletIndex;
 use ledger::Entry;
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -46,7 +47,7 @@ pub fn open_with_books(
     on_entry: &mut OnEntry<'_>,
 ) -> Result<OpenedLedger, PersistenceError> {
     let mut books = None;
-    let mut held = ChainPoint::default();
+    let held = Cell::new(ChainPoint::default());
     let mut last_timestamp_ns = 0;
     let index = WalletIndex::default();
     let opened = {
@@ -56,18 +57,22 @@ pub fn open_with_books(
             // Where there are none yet, the journal holds everything, and is looked at before anything is made.
             if at.exists() {
                 let opened = Books::open_existing(&at, books_options)?;
-                held = opened.view().chain_point();
+                held.set(opened.view().chain_point());
                 last_timestamp_ns = opened.view().last_timestamp_ns();
                 books = Some(opened);
             }
-            Ok(held)
+            Ok(held.get())
         };
         let mut above = Vec::new();
         let opened = open_above(path, options, &mut held_elsewhere, &mut |record| {
-            above.push(record.clone());
+            // The journal need not be trimmed yet.
+            if record.last_seq() > held.get().seq {
+                above.push(record.clone());
+            }
             Ok(())
         })?;
-        for record in above.iter().filter(|record| record.last_seq() > held.seq) {
+        // Given away only now, when all of it has been checked.
+        for record in above {
             for (seq, timestamp_ns, payload) in record.entries() {
                 let entry = decode_entry(seq, payload)?;
                 entry.wallets().for_each(|wallet| index.push(wallet, seq));
@@ -78,7 +83,7 @@ pub fn open_with_books(
         opened
     };
     let OpenedJournal { journal, directory, report } = opened;
-    index.forget_through(held.seq);
+    index.forget_through(held.get().seq);
     if let Some(reason) = implausible_wall_clock(last_timestamp_ns, wall_clock_ns())
         && !accept_clock
     {

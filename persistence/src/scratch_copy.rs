@@ -25,7 +25,11 @@ impl ScratchCopy {
     }
 
     /// As [`Self::make`], with each file copied by `copy_file`.
-    pub(crate) fn make_with(from: &Path, to: &Path, copy_file: &CopyFile<'_>) -> Result<Self, PersistenceError> {
+    pub(crate) fn make_with(
+        from: &Path,
+        to: &Path,
+        copy_file: &CopyFile<'_>,
+    ) -> Result<Self, PersistenceError> {
         Self::remove_leftover(to)?;
         let copy = Self { path: to.to_path_buf() };
         copy_directory_with(from, to, copy_file)?;

@@ -155,7 +155,10 @@ pub(crate) fn all_rows(view: &BooksView) -> Vec<(Space, Vec<u8>, Vec<u8>)> {
             let (key, value) = row.expect("it is whole");
             let mut value = value.to_vec();
             if space == Space::State && *key == [0] {
-                let marker = Marker { filter: super::id_filter::FilterMark::default(), ..Marker::decode(&value).unwrap() };
+                let marker = Marker {
+                    filter: super::id_filter::FilterMark::default(),
+                    ..Marker::decode(&value).unwrap()
+                };
                 marker.encode(&mut value);
             }
             all.push((space, key.to_vec(), value));
@@ -210,7 +213,7 @@ proptest! {
 #[test]
 fn a_crash_before_any_step_of_any_window_changes_nothing_in_the_end() {
     for batch_entries_max in [0, 1000] {
-        let ledger = InventedLedger::invent(11, 90, 4);
+        let ledger = InventedLedger::invent(11, 60, 4);
         let options = options(30, batch_entries_max);
         let fold_all = |path: &Path, crash_at: Option<usize>| {
             let journal = Arc::new(MemoryJournal::of(&ledger, &mut Chance::new(5), 7));

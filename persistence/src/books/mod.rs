@@ -224,8 +224,7 @@ fn create(directory: &Path, options: &BooksOptions) -> Result<(), PersistenceErr
         sink(&Kind::Marker.key(&[]), Some(&value))
     })?;
     sync_directory(&unfinished)?;
-    fs::rename(&unfinished, directory)
-        .map_err(|source| PersistenceError::io("create", directory, source))?;
+    fs::rename(&unfinished, directory).map_err(|source| PersistenceError::io("create", directory, source))?;
     sync_directory(directory.parent().unwrap_or(Path::new(".")))
 }
 

@@ -59,7 +59,8 @@ pub fn rebuild_books(path: &Path, options: &BooksOptions) -> Result<RebuildRepor
         &mut |directory| {
             let (books, rebuilt) = (directory.books(), directory.books_rebuilt());
             ScratchCopy::remove_leftover(&rebuilt)?;
-            let held = if books.exists() { rebuild(&books, &rebuilt, options)? } else { ChainPoint::default() };
+            let held =
+                if books.exists() { rebuild(&books, &rebuilt, options)? } else { ChainPoint::default() };
             seq = held.seq;
             exchange = books.exists().then_some((books, rebuilt));
             Ok(held)

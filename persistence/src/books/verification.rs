@@ -121,7 +121,8 @@ impl Recount {
         let mut ids = RowSum::default();
         for row in view.all(Space::Ids) {
             let (key, value) = row?;
-            let seq = rows::decode_seq(&value).map_err(|reason| bad_row(view.path(), "ids", &key, &reason))?;
+            let seq =
+                rows::decode_seq(&value).map_err(|reason| bad_row(view.path(), "ids", &key, &reason))?;
             // What lies above the marker is of a fold that was cut off.
             if seq <= view.seq() {
                 ids.add(&key, &value);

@@ -303,7 +303,8 @@ impl BooksView {
     /// An order that another one can be about, as far as it has come, and the entry that decided it.
     pub fn original(&self, id: TransferId) -> Result<Option<(u64, Original)>, PersistenceError> {
         let Some(seq) = self.seq_of(id)? else { return Ok(None) };
-        let missing = || self.bad("ids", &id.0.to_be_bytes())(format!("names entry {seq}, which is none of it"));
+        let missing =
+            || self.bad("ids", &id.0.to_be_bytes())(format!("names entry {seq}, which is none of it"));
         let (timestamp_ns, entry) = self.entry(seq)?.ok_or_else(missing)?;
         if entry.order_id() != Some(id) {
             return Err(missing());
