@@ -165,7 +165,8 @@ impl Bookkeeper {
         Ok(())
     }
 
-    /// Folds all that there is, and leaves the filter's files up to date, so that the next open has nothing to read again.
+    /// Folds all that there is, unless too much waits to be merged, and leaves the filter's files up to date, so that the next open has
+    /// little to read again.
     pub fn finish(mut self) -> Result<(), PersistenceError> {
         while matches!(self.step()?, Folded::Some(_)) {}
         if let Some(filter) = &mut self.filter {

@@ -294,6 +294,10 @@ impl IdFilterFiles {
             return;
         }
         self.through_seq = seq;
+        if self.levels.is_empty() {
+            // Even with no id in it, so that there is a file to say up to where there is none.
+            self.levels.push(Level::begin(1, self.capacity_of(0)));
+        }
         if let Some(level) = self.levels.last_mut() {
             level.last_seq = seq;
             self.first_changed = self.first_changed.min(self.levels.len() - 1);
@@ -318,7 +322,6 @@ impl IdFilterFiles {
         }
         self.written = FilterMark {
             levels: self.levels.len() as u32,
-            // Without a level there is no file to say that there was nothing to hold.
             seq: self.levels.last().map_or(0, |level| level.last_seq),
         };
         Ok(self.written)
@@ -587,6 +590,16 @@ mod tests {
         let files = open(directory.path(), FilterMark { levels: 1, seq: 8 }).unwrap();
         assert_eq!(files.written(), mark);
         assert!(!directory.path().join(UNFINISHED).exists());
+    }
+
+    #[test]
+    fn entries_without_ids_need_not_be_read_again_either() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut files = open(directory.path(), FilterMark::default()).unwrap();
+        files.advance_to(1000);
+        let mark = files.write().unwrap();
+        assert_eq!(mark, FilterMark { levels: 1, seq: 1000 });
+        assert_eq!(open(directory.path(), mark).unwrap().written(), mark);
     }
 
     #[test]

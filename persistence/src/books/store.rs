@@ -32,8 +32,9 @@ use std::sync::Arc;
 const COMPACTION_THREADS: usize = 1;
 /// Table files that are kept open.
 const OPEN_FILES_MAX: usize = 256;
-/// More tables than this that are not merged yet, and whoever adds more should wait. Reads look into each of them.
-const UNMERGED_TABLES_MAX: usize = 32;
+/// More tables than this that are not merged yet, and whoever adds more should wait: reads look into each of them, and from 30 on the
+/// engine lets a batch wait without end (`keyspace/mod.rs`, `check_write_halt`).
+const UNMERGED_TABLES_MAX: usize = 24;
 
 /// A keyspace. What goes together into one is atomic together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
