@@ -144,7 +144,7 @@ impl Bookkeeper {
         let is_full = window.is_full(&limits);
         // What is left of the older view is not needed any more, and would keep the journal from being trimmed.
         drop(view);
-        let window = window.close(&mut state)?;
+        let window = window.close(&mut state, filter)?;
         let view = self.books.write(&window, &state, filter, &mut self.before)?;
         window.done(&mut state, &limits);
         self.state = Some(state);

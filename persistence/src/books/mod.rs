@@ -175,7 +175,6 @@ impl Books {
             self.store.ingest(Space::History, &mut |sink| window.write_history(state, sink))?;
         }
         before(WriteStep::Filter)?;
-        window.fill(filter);
         if filter.lag() > self.options.filter_lag_max {
             filter.write()?;
         }

@@ -12,6 +12,7 @@ use crate::recovery::{OpenOptions, examine_above};
 use crate::scratch_copy::ScratchCopy;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::id_filter::IdFilter;
 use super::rows::Marker;
@@ -89,8 +90,8 @@ fn rebuild(old: &Path, new: &Path, options: &BooksOptions) -> Result<ChainPoint,
     loop {
         match bookkeeper.step()? {
             Folded::Some(_) => {}
-            // Nobody waits for it, so the merging may take its time.
-            Folded::Behind => std::thread::yield_now(),
+            // Nobody waits for it, and nothing tells when enough is merged.
+            Folded::Behind => std::thread::sleep(Duration::from_millis(10)),
             Folded::Nothing | Folded::All(_) => break,
         }
     }

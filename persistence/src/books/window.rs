@@ -85,12 +85,13 @@ enum HoldChange {
     Ended(HoldTerms),
 }
 
-/// One row of the history: which wallet, and where in the window's bytes its value starts.
-#[derive(Debug, Clone, Copy)]
+/// One row of the history: which wallet, and where in the window's bytes its value is.
+#[derive(Debug, Clone, Copy, Default)]
 struct HistoryPlace {
     wallet: u32,
     seq_offset: u32,
     start: u32,
+    length: u32,
 }
 
 /// A window that is being gathered.
@@ -243,15 +244,17 @@ impl Window {
 
     /// Notes in the history what an entry has done to a wallet.
     fn note(&mut self, state: &FoldState, place: u32, seq: u64, timestamp_ns: u64, entry: &Entry) {
-        self.history.push(HistoryPlace {
-            wallet: place,
-            seq_offset: (seq - self.base.point.seq) as u32,
-            start: self.history_values.len() as u32,
-        });
         let (group_id, code) = entry.group_and_code();
         let position = state.wallets[place as usize].wallet.position;
         let row = HistoryRow { seq, timestamp_ns, kind: entry.kind(), code, group_id, position };
+        let start = self.history_values.len();
         row.append(&mut self.history_values);
+        self.history.push(HistoryPlace {
+            wallet: place,
+            seq_offset: (seq - self.base.point.seq) as u32,
+            start: start as u32,
+            length: (self.history_values.len() - start) as u32,
+        });
     }
 
     /// Notes what an entry does to holds, and what it makes of an earlier order.
@@ -316,8 +319,18 @@ impl Window {
         Some(place)
     }
 
-    /// Nothing more is added: puts everything into the order in which it is written, and checks the sums.
-    pub(crate) fn close(mut self, state: &mut FoldState) -> Result<ClosedWindow, PersistenceError> {
+    /// Nothing more is added: puts everything into the order in which it is written, checks the sums, and adds the ids to the filter,
+    /// which does no harm if the window is never written.
+    pub(crate) fn close(
+        mut self,
+        state: &mut FoldState,
+        filter: &mut IdFilterFiles,
+    ) -> Result<ClosedWindow, PersistenceError> {
+        // While they are in the order of their entries: a level of the filter names those that it holds.
+        for &(id, seq) in &self.ids {
+            filter.add(TransferId(id), seq);
+        }
+        filter.advance_to(self.tip.point.seq);
         self.ids.sort_unstable();
         if let Some(twice) = self.ids.windows(2).find(|pair| pair[0].0 == pair[1].0) {
             let fault = format!("uses the id {} again", TransferId(twice[1].0));
@@ -337,12 +350,12 @@ impl Window {
         }
         self.owners.sort_unstable();
         self.assets.sort_unstable();
-        let history_order = self.order_history(state);
-        Ok(ClosedWindow { window: self, history_order })
+        self.history = self.ordered_history(state);
+        Ok(ClosedWindow { window: self })
     }
 
     /// The rows of the history by wallet; those of one wallet are in order already.
-    fn order_history(&self, state: &FoldState) -> Vec<u32> {
+    fn ordered_history(&self, state: &FoldState) -> Vec<HistoryPlace> {
         let mut rank_of = vec![0_u32; state.wallets.len()];
         for (rank, &place) in self.changed.iter().enumerate() {
             rank_of[place as usize] = rank as u32;
@@ -354,13 +367,13 @@ impl Window {
         for rank in 0..self.changed.len() {
             starts[rank + 1] += starts[rank];
         }
-        let mut order = vec![0_u32; self.history.len()];
-        for (index, row) in self.history.iter().enumerate() {
+        let mut ordered = vec![HistoryPlace::default(); self.history.len()];
+        for row in &self.history {
             let next = &mut starts[rank_of[row.wallet as usize] as usize];
-            order[*next as usize] = index as u32;
+            ordered[*next as usize] = *row;
             *next += 1;
         }
-        order
+        ordered
     }
 }
 
@@ -441,7 +454,6 @@ pub(crate) fn add_effect(totals: &mut AssetTotals, effect: &Effect) {
 #[derive(Debug)]
 pub(crate) struct ClosedWindow {
     window: Window,
-    history_order: Vec<u32>,
 }
 
 impl ClosedWindow {
@@ -455,17 +467,6 @@ impl ClosedWindow {
 
     pub(crate) fn last_timestamp_ns(&self) -> u64 {
         self.window.tip.timestamp
-    }
-
-    /// Adds the ids to the filter.
-    pub(crate) fn fill(&self, filter: &mut IdFilterFiles) {
-        // A level names the entries that it holds, so they come in their order.
-        let mut by_seq: Vec<(u64, u128)> = self.window.ids.iter().map(|&(id, seq)| (seq, id)).collect();
-        by_seq.sort_unstable();
-        for (seq, id) in by_seq {
-            filter.add(TransferId(id), seq);
-        }
-        filter.advance_to(self.end().seq);
     }
 
     pub(crate) fn write_records(&self, sink: &mut RowSink<'_>) -> Result<(), PersistenceError> {
@@ -490,11 +491,8 @@ impl ClosedWindow {
         sink: &mut RowSink<'_>,
     ) -> Result<(), PersistenceError> {
         let window = &self.window;
-        for &index in &self.history_order {
-            let row = window.history[index as usize];
-            let end = window.history.get(index as usize + 1).map(|next| next.start as usize);
-            let value =
-                &window.history_values[row.start as usize..end.unwrap_or(window.history_values.len())];
+        for row in &window.history {
+            let value = &window.history_values[row.start as usize..][..row.length as usize];
             let wallet = state.wallets[row.wallet as usize].wallet.terms.id;
             let seq = window.base.point.seq + u64::from(row.seq_offset);
             sink(&rows::history_key(wallet, seq), Some(value))?;
