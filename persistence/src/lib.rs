@@ -5,6 +5,10 @@
 //! them durable. The lower half (`record` to `recovery`) does not know what an entry means; [`entry_codec`] and
 //! `recovered_ledger` do.
 
+mod bookkeeper;
+#[cfg(all(test, not(bursar_loom)))]
+mod bookkeeper_tests;
+mod books;
 mod chain;
 #[cfg(test)]
 mod chain_tests;
@@ -21,8 +25,14 @@ mod error;
 mod free_space;
 mod head_file;
 mod journal;
+mod ledger_reader;
+#[cfg(test)]
+mod ledger_reader_tests;
 #[cfg(all(test, bursar_loom))]
 mod memory_order_tests;
+mod opened_ledger;
+#[cfg(test)]
+mod opened_ledger_tests;
 pub mod record;
 mod record_journal;
 mod record_store;
@@ -43,12 +53,20 @@ pub mod sync;
 mod wallet_index;
 mod writer;
 
+pub use bookkeeper::{Bookkeeper, BookkeeperThread, FoldPace, Folded, OnView};
+pub use books::rebuild::{RebuildReport, rebuild_books};
+pub use books::verification::verify_with_books;
+pub use books::view::{BooksView, Direction, Page, WalletQuery};
+pub use books::window::WindowLimits;
+pub use books::{Books, BooksOptions, id_filter::IdFilter, rows::HistoryRow, rows::Marker};
 pub use clock::{Clock, LedgerClock};
 pub use data_directory::{DATA_FORMAT, DataDirectory};
 pub use durability_gate::{Poisoned, Waiter};
-pub use error::{Damage, PersistenceError};
+pub use error::{BooksDamage, Damage, PersistenceError};
 pub use free_space::free_bytes;
-pub use journal::{ChainPoint, Group, Journal, JournalReader, Records};
+pub use journal::{ChainPoint, Group, Journal, JournalReader, JournalTrimmer, Records};
+pub use ledger_reader::{LedgerReader, StatementQuery, WholeJournal};
+pub use opened_ledger::{OnEntry, OpenedLedger, open_with_books};
 pub use record::{Record, RecordError};
 pub use record_journal::RecordJournal;
 pub use recovered_ledger::{

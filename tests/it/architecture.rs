@@ -64,6 +64,7 @@ fn only_their_own_crates_know_the_actors_the_storage_and_the_encoding() {
     };
     check(|name| name.starts_with("actix"), &["bursar", "bursar-actors"]);
     check(|name| name == "sled", &["bursar-persistence"]);
+    check(|name| name == "fjall", &["bursar-persistence"]);
     check(|name| name == "bincode", &["bursar-persistence", "bursar-protocol"]);
 }
 
