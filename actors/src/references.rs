@@ -148,7 +148,7 @@ fn load(core: &Arc<Core>, id: TransferId, in_flight: InFlight) {
 pub(crate) fn read_original(core: &Core, seq: u64) -> Result<Original, persistence::PersistenceError> {
     let mut original = Original::Neither;
     read_entries(core.journal.as_ref(), &[seq], &mut |_, timestamp_ns, entry| {
-        original = Original::of_entry(&entry, timestamp_ns);
+        original = entry.original(timestamp_ns);
         Ok(())
     })?;
     Ok(original)

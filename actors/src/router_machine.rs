@@ -232,7 +232,7 @@ fn read_orders(core: &Core, decided: &[(u64, u32)]) -> Result<Vec<(u32, Found)>,
     let mut rest = decided.iter().peekable();
     read_entries(core.journal.as_ref(), &seqs, &mut |seq, timestamp_ns, entry| {
         let route = entry.route();
-        let original = Original::of_entry(&entry, timestamp_ns);
+        let original = entry.original(timestamp_ns);
         let (order, refusal) =
             entry.into_order().unwrap_or_else(|| panic!("only orders use up ids, and entry {seq} is none"));
         let (status, detail) = refusal

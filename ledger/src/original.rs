@@ -2,7 +2,6 @@
 //!
 //! Whoever calls makes sure that orders about one original are decided one after another.
 
-use crate::entry::Entry;
 use crate::identity::{AssetId, TransferId, WalletId};
 use crate::order::{Leg, Order, OrderKind, Pending, Post, Reversal, Side};
 use crate::route::{HoldTerms, Route, expires_at_ns, has_expired};
@@ -124,30 +123,6 @@ impl Original {
         let expires_at_ns = expires_at_ns(timestamp_ns, pending.timeout_s);
         let terms = HoldTerms { debit_wallet, credit_wallet, asset, amount, expires_at_ns };
         Original::Hold { terms, state: HoldState::Open }
-    }
-
-    /// What an entry of that time makes of its order for those that come to be about it.
-    pub fn of_entry(entry: &Entry, timestamp_ns: u64) -> Self {
-        match entry {
-            Entry::Transferred(transfer) => {
-                let Transfer { debit_wallet, credit_wallet, asset, amount, .. } = *transfer;
-                Original::moved(debit_wallet, credit_wallet, asset, amount)
-            }
-            Entry::Pended(pending) => Original::of_pending(pending, timestamp_ns),
-            Entry::Posted { post, hold } => {
-                let captured = if post.amount == 0 { hold.amount } else { post.amount };
-                Original::moved(hold.debit_wallet, hold.credit_wallet, hold.asset, captured)
-            }
-            Entry::TransactionDone(transaction) => Original::transaction(&transaction.legs),
-            Entry::Voided { .. }
-            | Entry::Expired { .. }
-            | Entry::Reversed { .. }
-            | Entry::AssetCreated(_)
-            | Entry::WalletCreated(_)
-            | Entry::WalletChanged(_)
-            | Entry::TransferRefused { .. }
-            | Entry::OrderRefused { .. } => Original::Neither,
-        }
     }
 
     /// What moved by a transaction.

@@ -66,7 +66,7 @@ impl Driven {
             Ok(facts) => {
                 let entry = Entry::done(order.clone(), facts.clone());
                 self.note(order, facts, now_ns);
-                assert_eq!(Original::of_entry(&entry, now_ns), self.originals[&order.id()]);
+                assert_eq!(entry.original(now_ns), self.originals[&order.id()]);
                 self.append(now_ns, entry);
                 self.decided.insert(order.id(), (order.clone(), None));
                 (Status::Created, RefusalDetail::None)
@@ -74,7 +74,7 @@ impl Driven {
             Err(refusal) => {
                 assert!(refusal.status.is_final(), "{refusal:?}");
                 let entry = Entry::refused(order.clone(), refusal);
-                assert_eq!(Original::of_entry(&entry, now_ns), Original::Neither);
+                assert_eq!(entry.original(now_ns), Original::Neither);
                 self.append(now_ns, entry);
                 self.originals.insert(order.id(), Original::Neither);
                 self.decided.insert(order.id(), (order.clone(), Some(refusal)));
@@ -161,7 +161,7 @@ impl Driven {
         original.progress(ledger::OrderKind::Expire, &Facts::Hold(hold));
         let entry = Entry::Expired { pending_id, hold };
         assert_eq!(entry.route(), resolution.route);
-        assert_eq!(Original::of_entry(&entry, now_ns), Original::Neither);
+        assert_eq!(entry.original(now_ns), Original::Neither);
         self.append(now_ns, entry);
         true
     }

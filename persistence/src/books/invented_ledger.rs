@@ -77,7 +77,7 @@ impl InventedLedger {
         }
         if let Some(id) = entry.order_id() {
             self.ids.insert(id, seq);
-            self.originals.extend(entry.original(timestamp_ns).map(|original| (id, original)));
+            self.originals.insert(id, entry.original(timestamp_ns));
         }
         if let Some((id, kind, facts)) = entry.resolves() {
             self.originals.get_mut(&id).expect("it was chosen among those").progress(kind, &facts);
@@ -190,7 +190,7 @@ impl InventedLedger {
     fn decided(&self, order: Order, timestamp_ns: u64) -> Entry {
         let original = order.refers_to().and_then(|id| self.originals.get(&id));
         match resolve(&order, original, timestamp_ns) {
-            Ok(resolution) => Entry::done(order, Some(resolution.facts)),
+            Ok(resolution) => Entry::done(order, resolution.facts),
             Err(unresolved) => Entry::refused(order, unresolved.refusal),
         }
     }
