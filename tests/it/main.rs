@@ -20,8 +20,8 @@
 //! | `documents` | that the documents say what the code does |
 //!
 //! The tests are written with `server` (the binary), `served_ledger` (the server in this process), `running_ledger` (the
-//! engine alone), `raw_connection`, `books`, `metrics_page`, `fault`, `process_usage`, `recorder` and
-//! `separate_process`.
+//! engine alone), `naive` (the rules as somebody would write them in an afternoon), `raw_connection`, `books`,
+//! `metrics_page`, `fault`, `process_usage`, `recorder` and `separate_process`.
 
 mod architecture;
 mod backpressure;
