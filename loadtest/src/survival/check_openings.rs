@@ -41,16 +41,16 @@ pub(crate) async fn look_up_wallets(
             let created = view.as_ref().map(|view| Outcome {
                 status: Status::Created,
                 replayed: false,
-                seq: view.wallet.created_seq,
-                timestamp_ns: view.wallet.created_at_ns,
+                seq: view.created_seq,
+                timestamp_ns: view.created_at_ns,
                 detail: RefusalDetail::None,
             });
             compare_outcome(*told, created.as_ref(), || format!("wallet {}", terms.id), findings);
             if let Some(view) = view
-                && view.wallet.terms != *terms
+                && view.terms != *terms
             {
                 findings
-                    .mismatch(format!("wallet {} is {:?}, it was sent as {terms:?}", terms.id, view.wallet));
+                    .mismatch(format!("wallet {} is {:?}, it was sent as {terms:?}", terms.id, view.terms));
             }
             let Some(created) = created else { continue };
             entries.push((created.seq, created.timestamp_ns));
