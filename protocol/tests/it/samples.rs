@@ -401,7 +401,6 @@ pub(crate) fn samples() -> Vec<Sample> {
         reply(
             "set_metadata_reply",
             Reply::SetMetadata(vec![Outcome {
-                seq: 0,
                 timestamp_ns: 0,
                 ..outcome(Status::Exists, RefusalDetail::None)
             }]),
