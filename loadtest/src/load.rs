@@ -252,15 +252,16 @@ impl Load {
                 let newest = state.newest.iter().rev().take(ENTRIES_PER_STATEMENT);
                 Content::Statement(wallet, newest.copied().collect())
             }
-            None => match state.repeats.next(self.plan.batch) {
-                Some(repeats) => Content::Again(repeats),
-                None => {
+            None => {
+                if let Some(repeats) = state.repeats.next(self.plan.batch) {
+                    Content::Again(repeats)
+                } else {
                     let numbers = state.agenda.next(&self.workload, self.plan.batch.min(orders_left), sent);
                     state.orders_begun += numbers.len() as u64;
                     state.measurements.transfers_sent += numbers.len() as u64;
                     Content::Orders(numbers)
                 }
-            },
+            }
         };
         Some(Request { due, content })
     }
@@ -504,7 +505,7 @@ fn check_entry(
     let id = workload.id(number);
     match view {
         None => {
-            testimony.contradict(|| format!("order {id} was told {told:?}, read under load it is not there"))
+            testimony.contradict(|| format!("order {id} was told {told:?}, read under load it is not there"));
         }
         Some(view) if Told::from(&view.outcome) != told => {
             testimony.contradict(|| {

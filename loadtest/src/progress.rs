@@ -51,7 +51,9 @@ impl Progress {
                 (state.measurements.timeline.last().map(|point| line(point, errors)), done, milestones)
             };
             milestones_told += milestones.len();
-            milestones.iter().for_each(|milestone| self.tell(milestone));
+            for milestone in &milestones {
+                self.tell(milestone);
+            }
             let Some(line) = line else { continue };
             match self {
                 Self::Bar(bar) => {

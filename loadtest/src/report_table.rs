@@ -24,8 +24,11 @@ pub(crate) fn render(report: &Report) -> String {
     if let Some(seconds) = report.harness_processor_s {
         row("processor time of the harness", format!("{seconds:.2} s"));
     }
-    for (kind, counts) in &report.outcomes {
-        row(&format!("answers to {kind}"), by_name(counts.iter()));
+    if report.reads > 0 {
+        row(
+            "reads, of these statements",
+            format!("{}, {}", grouped(report.reads), grouped(report.statements)),
+        );
     }
     if report.repetitions > 0 {
         row("answers to what was sent before", grouped(report.repetitions));
@@ -37,6 +40,15 @@ pub(crate) fn render(report: &Report) -> String {
     if let Some(open_loop) = &report.open_loop {
         let (due, not_begun) = (grouped(open_loop.requests_due), grouped(open_loop.requests_not_begun));
         row("requests due", format!("{due}, of which never begun {not_begun}"));
+    }
+    let mut outcomes = crate::report_table::table(&["kind", "answers", "status"]);
+    for (kind, counts) in &report.outcomes {
+        for (status, &count) in counts {
+            outcomes.add_row([*kind, &grouped(count), *status]);
+        }
+    }
+    if let Some(statuses) = outcomes.column_mut(2) {
+        statuses.set_cell_alignment(CellAlignment::Left);
     }
     let mut latency = crate::report_table::table(&["", "p50", "p90", "p99", "p99.9", "max"]);
     let mut row = |name: &str, percentiles: &Percentiles| {
@@ -52,7 +64,7 @@ pub(crate) fn render(report: &Report) -> String {
     if let Some(open_loop) = &report.open_loop {
         row("sent later than due by", &open_loop.sent_behind_us);
     }
-    let mut text = format!("{table}\n{latency}\n");
+    let mut text = format!("{table}\n{outcomes}\n{latency}\n");
     for million in &report.millions {
         text.push_str(&milestone_line(million));
         text.push('\n');
@@ -121,8 +133,8 @@ mod tests {
             "mixed",
             "899,990",
             "89,999",
-            "answers to post",
-            "created: 800,000, insufficient_funds: 10",
+            "insufficient_funds",
+            "99,990",
             "1.20 ms",
             "2,000,000 transfers after 9.00 s, the last million at 200,000 transfers/s",
             "verified: 0 wallets",

@@ -109,7 +109,9 @@ mod tests {
     fn random_ids_are_uuids_of_version_4_in_no_order_and_none_comes_twice() {
         let ids = TransferIds::unused_in(IdOrder::Random);
         let all: Vec<TransferId> = (0..100_000).map(|number| ids.id(number)).collect();
-        all.iter().for_each(|&id| is_uuid(id, b'4'));
+        for &id in &all {
+            is_uuid(id, b'4');
+        }
         assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len());
         let ascending = all.windows(2).filter(|pair| pair[0] < pair[1]).count();
         assert!(

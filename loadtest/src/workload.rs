@@ -362,19 +362,21 @@ pub(crate) mod tests {
                 assert_eq!(workload.next_step(number), next.map(|next| (number + 1, next.after)));
                 number += 1;
             }
-            assert_eq!(workload.find(story * STEPS_MAX + script.steps.len() as u64), None);
+            if (script.steps.len() as u64) < STEPS_MAX {
+                assert_eq!(workload.find(number), None);
+            }
         }
         assert_eq!(sample(3, 10).next_step(5), None);
     }
 
     #[test]
     fn every_kind_of_workload_asks_for_what_it_is_named_for() {
+        use OrderKind::{Pending, Post, Reversal, Transaction, Transfer, Void};
         let check = |kind, expected: &[OrderKind]| {
             let kinds: BTreeSet<_> =
                 orders(&sample(3, 10).of_kind(kind), 2_000).map(|(_, plan)| plan.kind()).collect();
             assert_eq!(kinds, expected.iter().copied().collect(), "{kind}");
         };
-        use OrderKind::{Pending, Post, Reversal, Transaction, Transfer, Void};
         check(WorkloadKind::Transfers, &[Transfer]);
         check(WorkloadKind::Holds, &[Pending, Post, Void]);
         check(WorkloadKind::MultiLeg, &[Transaction, Reversal]);
