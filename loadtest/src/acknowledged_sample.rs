@@ -1,10 +1,10 @@
-//! What acknowledged transfers were acknowledged with, for as many of them as memory is to be spent on: all up
-//! to a number, then every second, every fourth and so on, evenly spread over the whole run.
+//! What acknowledged orders were acknowledged with, for as many of them as memory is to be spent on: those of all scripts
+//! up to a number, then of every second, every fourth and so on, evenly spread over the whole run.
 
 /// An acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Acknowledgement {
-    /// The number of the transfer in the run.
+    /// The number of the order in the run.
     pub(crate) number: u64,
     /// The journal entry that the server named.
     pub(crate) seq: u64,
@@ -17,27 +17,34 @@ pub(crate) struct Acknowledgement {
 pub(crate) struct AcknowledgedSample {
     kept: Vec<Acknowledgement>,
     count_max: usize,
-    /// Numbers divisible by it are kept.
+    /// So many numbers in a row are of one script, which is kept as a whole or not at all.
+    steps: u64,
+    /// Scripts whose numbers are divisible by it are kept.
     stride: u64,
 }
 
 impl AcknowledgedSample {
-    /// At most so many are kept.
-    pub(crate) fn new(count_max: usize) -> Self {
+    /// At most so many are kept, of scripts with so many numbers each.
+    pub(crate) fn new(count_max: usize, steps: u64) -> Self {
         assert!(count_max >= 2, "a sample thins itself by half");
-        Self { kept: Vec::new(), count_max, stride: 1 }
+        Self { kept: Vec::new(), count_max, steps, stride: 1 }
     }
 
     pub(crate) fn add(&mut self, acknowledgement: Acknowledgement) {
-        if !acknowledgement.number.is_multiple_of(self.stride) {
+        if !self.keeps(acknowledgement.number) {
             return;
         }
         self.kept.push(acknowledgement);
         while self.kept.len() > self.count_max {
             self.stride *= 2;
-            let stride = self.stride;
-            self.kept.retain(|kept| kept.number.is_multiple_of(stride));
+            let (steps, stride) = (self.steps, self.stride);
+            self.kept.retain(|kept| (kept.number / steps).is_multiple_of(stride));
         }
+    }
+
+    /// Whether the script of the order with this number is among those that are kept.
+    pub(crate) fn keeps(&self, number: u64) -> bool {
+        (number / self.steps).is_multiple_of(self.stride)
     }
 
     pub(crate) fn kept(&self) -> &[Acknowledgement] {
@@ -50,7 +57,11 @@ mod tests {
     use super::*;
 
     fn numbers_kept(count: u64, count_max: usize) -> Vec<u64> {
-        let mut sample = AcknowledgedSample::new(count_max);
+        numbers_kept_of(count, count_max, 1)
+    }
+
+    fn numbers_kept_of(count: u64, count_max: usize, steps: u64) -> Vec<u64> {
+        let mut sample = AcknowledgedSample::new(count_max, steps);
         for number in 0..count {
             sample.add(Acknowledgement { number, seq: number + 1, timestamp_ns: number });
         }
@@ -66,5 +77,10 @@ mod tests {
         let many = numbers_kept(1_000_000, 1_000);
         assert!((500..=1_000).contains(&many.len()), "{}", many.len());
         assert!(many.windows(2).all(|pair| pair[1] - pair[0] == 1_024), "{many:?}");
+    }
+    #[test]
+    fn scripts_are_kept_as_a_whole() {
+        assert_eq!(numbers_kept_of(12, 12, 4), (0..12).collect::<Vec<_>>());
+        assert_eq!(numbers_kept_of(13, 12, 4), [0, 1, 2, 3, 8, 9, 10, 11]);
     }
 }

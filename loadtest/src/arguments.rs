@@ -1,6 +1,9 @@
 //! The command line.
 
 use crate::distribution::Distribution;
+use crate::transfer_ids::IdOrder;
+use crate::workload::LEGS_MAX_DEFAULT;
+use crate::workload_kind::WorkloadKind;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -39,6 +42,12 @@ Examples:
     bursar-loadtest run --addr 127.0.0.1:7411 --rate 20000 --duration 1m
   A tenth of all transfers through one wallet, and every fifth request a read:
     bursar-loadtest run --addr 127.0.0.1:7411 --distribution hot:10 --read-share 20
+  Holds that are captured, released or left to expire:
+    bursar-loadtest run --addr 127.0.0.1:7411 --workload holds --batch 100 --in-flight 8
+  Exactly fifty million transfers with ids in no order, the speed of each million told:
+    bursar-loadtest run --addr 127.0.0.1:7411 --transfers 50000000 --ids random --batch 1000 --in-flight 8
+  Eight of ten ids sent twice:
+    bursar-loadtest run --addr 127.0.0.1:7411 --workload retries --retry-share 80
 
 Exit code: 0 if everything agrees (or --no-verify), 1 if not or if the server could not be reached.
 Ctrl-C ends the load early; it is still verified and reported.";
@@ -80,6 +89,9 @@ pub(crate) struct RunArguments {
     /// Where the server listens
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) addr: String,
+    /// What to send. Wherever transfers are counted, orders of every kind are
+    #[arg(long, value_name = "NAME", value_enum, default_value_t = WorkloadKind::Transfers)]
+    pub(crate) workload: WorkloadKind,
     /// Wallets to move money between; created if they are not there yet
     #[arg(long, value_name = "COUNT", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..=100_000_000))]
     pub(crate) wallets: u32,
@@ -92,10 +104,21 @@ pub(crate) struct RunArguments {
     /// Transfers in each request
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) batch: u64,
+    /// Legs of a transaction, at most; each has a random number of them, from 2 up
+    #[arg(long, value_name = "COUNT", default_value_t = LEGS_MAX_DEFAULT, value_parser = clap::value_parser!(u8).range(2..=64))]
+    pub(crate) legs: u8,
+    /// With --workload retries, the percentage of ids that are sent twice: half of them at the same moment over two
+    /// connections, half of them again later
+    #[arg(long, value_name = "PERCENT", default_value_t = 50.0, value_parser = percentage)]
+    pub(crate) retry_share: f64,
+    /// How the ids of transfers follow each other
+    #[arg(long, value_name = "NAME", value_enum, default_value_t = IdOrder::TimeOrdered)]
+    pub(crate) ids: IdOrder,
     /// How long to send, for example 10s, 500ms or 2m [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with = "transfers")]
     pub(crate) duration: Option<Duration>,
-    /// How many transfers to send, instead of a duration
+    /// How many transfers to send, instead of a duration; one that is sent twice counts once. The speed of each million
+    /// is told
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) transfers: Option<u64>,
     /// Transfers per second, whatever the server makes of it (an open loop); without, each answer is followed by
@@ -288,6 +311,11 @@ mod tests {
             &["--read-share", "101"],
             &["--distribution", "hot:200"],
             &["--duration", "1s", "--transfers", "5"],
+            &["--workload", "payments"],
+            &["--legs", "1"],
+            &["--legs", "65"],
+            &["--retry-share", "-1"],
+            &["--ids", "sequential"],
         ] {
             assert!(run(wrong).is_err(), "{wrong:?}");
         }
@@ -299,5 +327,19 @@ mod tests {
         let line = ["bursar-loadtest", "crash", "--server-bin", "x", "--", "--shards", "2"];
         let Command::Crash(crash) = Arguments::parse_from(line).command else { panic!("it is a crash") };
         assert_eq!(crash.server_arguments, ["--shards", "2"]);
+    }
+
+    #[test]
+    fn the_workload_is_transfers_unless_another_is_named() {
+        let without = run(&[]).expect("nothing more is needed");
+        assert_eq!(
+            (without.workload, without.ids, without.legs),
+            (WorkloadKind::Transfers, IdOrder::TimeOrdered, 8)
+        );
+        for kind in WorkloadKind::ALL {
+            let run =
+                run(&["--workload", kind.name(), "--ids", "random", "--legs", "64"]).expect("it is known");
+            assert_eq!((run.workload, run.ids, run.legs), (kind, IdOrder::Random, 64));
+        }
     }
 }

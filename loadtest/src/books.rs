@@ -3,11 +3,13 @@
 
 use crate::expected_positions::ExpectedPositions;
 use crate::ledger_calls::LedgerCalls;
+use crate::orders::Orders;
 use crate::population::{Population, SYSTEM_WALLET};
+use crate::refusing_wallets::RefusingWallet;
 use crate::transfer_ids::TransferIds;
 use anyhow::{Context, Result, ensure};
 use client::ledger::fold::AssetTotals;
-use client::ledger::{Outcome, Transfer, TransferId};
+use client::ledger::{Outcome, Position, Transfer, TransferId};
 use client::{BalanceView, TransferView};
 
 /// Items in one request. Small enough for the largest item of any kind, so that nothing is split further.
@@ -24,6 +26,8 @@ pub(crate) const FUNDS_FULL: u128 = 1_000_000_000_000;
 pub(crate) struct Baseline {
     pub(crate) positions: ExpectedPositions,
     pub(crate) totals: AssetTotals,
+    /// The wallets that refuse, in their order; `None` where there is none.
+    pub(crate) refusing: Vec<Option<Position>>,
 }
 
 /// Creates the asset and the wallets, where they are not there yet, and fills up those that are low on funds.
@@ -48,10 +52,28 @@ pub(crate) async fn prepare(ledger: &impl LedgerCalls, population: Population, f
         })
         .collect();
     for transfers in low.chunks(ITEMS_PER_REQUEST) {
-        let done = ledger.create_transfers(transfers).await.context("funding the wallets")?;
+        let transfers = Orders::Transfers(transfers.to_vec());
+        let done = ledger.submit(&transfers).await.context("funding the wallets")?;
         ensure_all_done(&done, "a wallet's funds")?;
     }
     Ok(())
+}
+
+/// Creates the wallets that refuse, where they are not there yet.
+pub(crate) async fn prepare_refusing_wallets(
+    ledger: &impl LedgerCalls,
+    population: Population,
+) -> Result<()> {
+    let created = ledger.create_assets(&[population.foreign_asset()]).await.context("creating an asset")?;
+    ensure_all_done(&created, "an asset")?;
+    let wallets: Vec<_> =
+        RefusingWallet::ALL.into_iter().filter_map(|refusing| refusing.wallet(population)).collect();
+    let created = ledger.create_wallets(&wallets).await.context("creating wallets that refuse")?;
+    ensure_all_done(&created, "a wallet that refuses")?;
+    let changes: Vec<_> =
+        RefusingWallet::ALL.into_iter().filter_map(|refusing| refusing.change(population)).collect();
+    let changed = ledger.set_flags(&changes).await.context("closing a wallet")?;
+    ensure_all_done(&changed, "the closing of a wallet")
 }
 
 fn fund(population: Population, ids: TransferIds, number: u32, amount: u128) -> Transfer {
@@ -87,7 +109,20 @@ pub(crate) async fn baseline(ledger: &impl LedgerCalls, population: Population) 
     let trial_balance = ledger.trial_balance().await.context("reading the trial balance")?;
     let ours = trial_balance.assets.iter().find(|asset| asset.asset.id == population.asset_id());
     let totals = ours.context("the asset was created and is not in the trial balance")?.totals;
-    Ok(Baseline { positions: ExpectedPositions::new(positions), totals })
+    let refusing = refusing_wallets(ledger, population).await?;
+    let refusing = refusing.into_iter().map(|view| view.map(|view| view.position)).collect();
+    Ok(Baseline { positions: ExpectedPositions::new(positions), totals, refusing })
+}
+
+/// What the wallets hold that refuse, in their order; `None` where there is none.
+pub(crate) async fn refusing_wallets(
+    ledger: &impl LedgerCalls,
+    population: Population,
+) -> Result<Vec<Option<BalanceView>>> {
+    let ids = RefusingWallet::ALL.map(|refusing| population.wallet_id(refusing.number()));
+    let views = ledger.balances(&ids).await.context("reading balances")?;
+    ensure!(views.len() == ids.len(), "{} balances were read, {} answered", ids.len(), views.len());
+    Ok(views)
 }
 
 /// What all wallets hold, by number, the system wallet first.
@@ -105,7 +140,7 @@ pub(crate) async fn balances(
     Ok(views)
 }
 
-/// Transfers by id, each handed to `each` with its place in `ids`.
+/// Orders by id, each handed to `each` with its place in `ids`.
 pub(crate) async fn lookup_transfers(
     ledger: &impl LedgerCalls,
     ids: impl ExactSizeIterator<Item = TransferId>,
@@ -117,10 +152,10 @@ pub(crate) async fn lookup_transfers(
     while ids.peek().is_some() {
         batch.clear();
         batch.extend(ids.by_ref().take(ITEMS_PER_REQUEST));
-        let views = ledger.lookup_transfers(&batch).await.context("looking transfers up")?;
+        let views = ledger.lookup_transfers(&batch).await.context("looking orders up")?;
         ensure!(
             views.len() == batch.len(),
-            "{} transfers were looked up, {} answered",
+            "{} orders were looked up, {} answered",
             batch.len(),
             views.len()
         );

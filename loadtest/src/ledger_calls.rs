@@ -1,7 +1,10 @@
 //! What the harness asks of a ledger. The seam at which tests put a ledger in memory, honest or lying.
 
-use client::ledger::{NewWallet, Outcome, Transfer, TransferId, WalletId};
-use client::{BalanceView, Client, ClientError, NewAsset, TransferView, TrialBalance, WalletView};
+use crate::orders::Orders;
+use client::ledger::{NewWallet, Outcome, TransferId, WalletId};
+use client::{
+    BalanceView, Client, ClientError, FlagChange, NewAsset, TransferView, TrialBalance, WalletView,
+};
 use std::future::Future;
 
 pub(crate) type Answers<Answer> = Result<Vec<Answer>, ClientError>;
@@ -14,13 +17,16 @@ pub(crate) trait LedgerCalls: Send + Sync + 'static {
     /// Opens wallets; one outcome each, in order.
     fn create_wallets(&self, wallets: &[NewWallet]) -> impl Future<Output = Answers<Outcome>> + Send;
 
-    /// Makes transfers; one outcome each, in order.
-    fn create_transfers(&self, transfers: &[Transfer]) -> impl Future<Output = Answers<Outcome>> + Send;
+    /// Freezes, unfreezes, closes and reopens wallets; one outcome each, in order.
+    fn set_flags(&self, changes: &[FlagChange]) -> impl Future<Output = Answers<Outcome>> + Send;
+
+    /// Asks for orders to be done; one outcome each, in order.
+    fn submit(&self, orders: &Orders) -> impl Future<Output = Answers<Outcome>> + Send;
 
     /// Reads wallets; `None` where there is no such wallet.
     fn lookup_wallets(&self, ids: &[WalletId]) -> impl Future<Output = Answers<Option<WalletView>>> + Send;
 
-    /// Reads transfers and their outcomes; `None` where the id is not used up.
+    /// Reads orders of any kind and their outcomes; `None` where the id is not used up.
     fn lookup_transfers(
         &self,
         ids: &[TransferId],
@@ -42,8 +48,19 @@ impl LedgerCalls for Client {
         self.create_wallets(wallets).await
     }
 
-    async fn create_transfers(&self, transfers: &[Transfer]) -> Answers<Outcome> {
-        self.create_transfers(transfers).await
+    async fn set_flags(&self, changes: &[FlagChange]) -> Answers<Outcome> {
+        self.set_flags(changes).await
+    }
+
+    async fn submit(&self, orders: &Orders) -> Answers<Outcome> {
+        match orders {
+            Orders::Transfers(transfers) => self.create_transfers(transfers).await,
+            Orders::Pending(pending) => self.create_pending(pending).await,
+            Orders::Posts(posts) => self.post_pending(posts).await,
+            Orders::Voids(voids) => self.void_pending(voids).await,
+            Orders::Reversals(reversals) => self.reverse(reversals).await,
+            Orders::Transactions(transactions) => self.create_transactions(transactions).await,
+        }
     }
 
     async fn lookup_wallets(&self, ids: &[WalletId]) -> Answers<Option<WalletView>> {

@@ -1,16 +1,24 @@
 //! Load: a task for each request that may be in flight, which sends the next request of the workload, waits for
 //! the answer and notes what was said. Closed loop: at once; open loop: when it is due.
 
+use crate::agenda::Agenda;
 use crate::call_error;
+use crate::ledger_calls::Answers;
 use crate::measurements::Measurements;
+use crate::orders::Orders;
 use crate::pacer::Pacer;
-use crate::request_channel::RequestChannel;
+use crate::planned_order::PlannedOrder;
+use crate::repeats::{Repeat, Repeats};
+use crate::repetition;
+use crate::request_channel::{RequestChannel, StatementStandIn};
 use crate::schedule::Schedule;
+use crate::survival::told::Told;
 use crate::testimony::Testimony;
-use crate::workload::{PlannedTransfer, Workload};
-use client::ClientError;
-use client::ledger::{Outcome, Transfer, WalletId};
-use std::ops::Range;
+use crate::verification::order_differs;
+use crate::workload::{PlannedRead, Sending, Workload};
+use client::ledger::{OrderKind, Outcome, WalletId};
+use client::{BalanceView, ClientError, TransferView};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
@@ -19,14 +27,19 @@ use tokio::task::JoinSet;
 /// A server that cannot be reached for so long is given up.
 const UNREACHABLE_MAX: Duration = Duration::from_secs(10);
 
+/// How many of the newest acknowledged orders are known to reads, and how many of these one read asks for.
+const NEWEST_MAX: usize = 64;
+const ENTRIES_PER_STATEMENT: usize = 10;
+
 /// How much load, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LoadPlan {
     /// Requests in flight on each channel.
     pub(crate) in_flight: usize,
-    /// Transfers in a request.
+    /// Orders in a request.
     pub(crate) batch: u64,
     pub(crate) duration: Option<Duration>,
+    /// Orders altogether; one that is sent twice counts once.
     pub(crate) transfers: Option<u64>,
     /// In an open loop.
     pub(crate) schedule: Option<Schedule>,
@@ -48,8 +61,12 @@ pub(crate) struct Load {
 pub(crate) struct LoadState {
     pub(crate) measurements: Measurements,
     pub(crate) testimony: Testimony,
+    agenda: Agenda,
+    repeats: Repeats,
+    /// The newest acknowledged orders, for reads.
+    newest: VecDeque<(u64, Told)>,
     next_request: u64,
-    next_transfer: u64,
+    orders_begun: u64,
     last_answer: Duration,
     ended: Option<Ending>,
 }
@@ -67,15 +84,24 @@ pub(crate) enum Ending {
 
 /// The next request of one task.
 struct Request {
-    number: u64,
-    /// When it was sent; what latency is counted from in a closed loop.
-    sent: Duration,
+    /// When it was due or, in a closed loop and for what comes when the time is over, when it was sent.
+    due: Duration,
     content: Content,
 }
 
 enum Content {
-    Read(WalletId),
-    Transfers(Range<u64>),
+    Balance(WalletId),
+    Statement(WalletId, Vec<(u64, Told)>),
+    /// By their numbers.
+    Orders(Vec<u64>),
+    /// Orders that were answered before.
+    Again(Vec<Repeat>),
+}
+
+/// A reply, and when it came.
+struct Answered<Reply> {
+    result: Result<Reply, ClientError>,
+    at: Duration,
 }
 
 impl Load {
@@ -83,8 +109,11 @@ impl Load {
         let state = LoadState {
             measurements: Measurements::default(),
             testimony,
+            agenda: Agenda::default(),
+            repeats: Repeats::default(),
+            newest: VecDeque::with_capacity(NEWEST_MAX),
             next_request: 0,
-            next_transfer: 0,
+            orders_begun: 0,
             last_answer: Duration::ZERO,
             ended: None,
         };
@@ -100,8 +129,10 @@ impl Load {
         let mut tasks = JoinSet::new();
         // Round the channels, so that the first requests are spread over all of them.
         for _ in 0..self.plan.in_flight {
-            for channel in &channels {
-                tasks.spawn(Arc::clone(self).work(Arc::clone(channel)));
+            for (place, channel) in channels.iter().enumerate() {
+                // What is sent twice at once goes over two connections, if there are two.
+                let next = &channels[(place + 1) % channels.len()];
+                tasks.spawn(Arc::clone(self).work(Arc::clone(channel), Arc::clone(next)));
             }
         }
         while let Some(ended) = tasks.join_next().await {
@@ -138,23 +169,24 @@ impl Load {
         Some((due, begun))
     }
 
-    async fn work(self: Arc<Self>, channel: Arc<impl RequestChannel>) {
-        let mut plans: Vec<PlannedTransfer> = Vec::new();
-        let mut transfers: Vec<Transfer> = Vec::new();
+    async fn work(self: Arc<Self>, channel: Arc<impl RequestChannel>, next: Arc<impl RequestChannel>) {
         while let Some(request) = self.next_request().await {
-            let pause = match &request.content {
-                Content::Read(wallet) => {
-                    let result = channel.balances(&[*wallet]).await;
-                    self.note_read(&request, result.map(|_| ()))
+            let due = request.due;
+            let pause = match request.content {
+                Content::Balance(wallet) => {
+                    let answered = self.timed(channel.balances(&[wallet])).await;
+                    self.note_balance(due, wallet, answered)
                 }
-                Content::Transfers(numbers) => {
-                    plans.clear();
-                    plans.extend(numbers.clone().map(|number| self.workload.plan(number)));
-                    transfers.clear();
-                    let planned = numbers.clone().zip(&plans);
-                    transfers.extend(planned.map(|(number, &plan)| self.workload.transfer(number, plan)));
-                    let result = channel.create_transfers(&transfers).await;
-                    self.note_transfers(&request, numbers, &plans, result)
+                Content::Statement(wallet, entries) => {
+                    let ids: Vec<_> = entries.iter().map(|&(number, _)| self.workload.id(number)).collect();
+                    let answered = self.timed(channel.statement_stand_in(wallet, &ids)).await;
+                    self.note_statement(due, wallet, &entries, answered)
+                }
+                Content::Orders(numbers) => self.send_orders(due, &numbers, &*channel, &*next).await,
+                Content::Again(repeats) => {
+                    let orders = repeats.iter().map(|repeat| self.workload.planned(repeat.number)).collect();
+                    let answered = self.timed(channel.submit(&orders)).await;
+                    self.note_again(due, orders.kind(), &repeats, answered)
                 }
             };
             if let Some(pause) = pause {
@@ -163,98 +195,240 @@ impl Load {
         }
     }
 
+    async fn send_orders(
+        &self,
+        due: Duration,
+        numbers: &[u64],
+        channel: &impl RequestChannel,
+        next: &impl RequestChannel,
+    ) -> Option<Duration> {
+        let plans: Vec<PlannedOrder> = numbers.iter().map(|&number| self.workload.plan(number)).collect();
+        let order = |place: usize| self.workload.order(numbers[place], &plans[place].asked);
+        let orders: Orders = (0..numbers.len()).map(order).collect();
+        let is_twice = |&place: &usize| self.workload.sending(numbers[place]) == Sending::TwiceAtOnce;
+        let twice: Vec<usize> = (0..numbers.len()).filter(is_twice).collect();
+        if twice.is_empty() {
+            let answered = self.timed(channel.submit(&orders)).await;
+            return self.note_orders(due, numbers, &plans, answered);
+        }
+        let again: Orders = twice.iter().map(|&place| order(place)).collect();
+        let (answered, answered_again) =
+            tokio::join!(self.timed(channel.submit(&orders)), self.timed(next.submit(&again)));
+        self.note_orders_twice(due, numbers, &plans, &twice, answered, answered_again)
+    }
+
+    async fn timed<Reply>(&self, call: impl Future<Output = Result<Reply, ClientError>>) -> Answered<Reply> {
+        let result = call.await;
+        Answered { result, at: self.started.elapsed() }
+    }
+
     /// The next request, when it is due; `None` when there are no more.
     async fn next_request(&self) -> Option<Request> {
         if self.plan.schedule.is_some() {
-            self.due.acquire().await.ok()?.forget();
+            match self.due.acquire().await {
+                Ok(permit) => permit.forget(),
+                Err(_) => return self.left_to_repeat(),
+            }
         }
         let sent = self.started.elapsed();
         let mut state = self.lock();
         let over = self.plan.duration.is_some_and(|duration| sent >= duration);
-        let transfers_left = self.plan.transfers.map_or(u64::MAX, |max| max - state.next_transfer);
-        if state.ended.is_some() || over || transfers_left == 0 {
+        let orders_left = self.plan.transfers.map_or(u64::MAX, |max| max - state.orders_begun);
+        if state.ended.is_some() || over || orders_left == 0 {
             drop(state);
             self.due.close();
-            return None;
+            return self.left_to_repeat();
         }
         let number = state.next_request;
         state.next_request += 1;
+        let mut due = sent;
         if let Some(schedule) = self.plan.schedule {
-            let behind = schedule.timing(number, sent, sent).behind;
-            state.measurements.sent_behind(behind);
+            due = schedule.due(number);
+            state.measurements.sent_behind(schedule.timing(number, sent, sent).behind);
         }
-        let content = if let Some(wallet) = self.workload.read_of(number) {
-            Content::Read(wallet)
-        } else {
-            let first = state.next_transfer;
-            state.next_transfer += self.plan.batch.min(transfers_left);
-            state.measurements.transfers_sent += state.next_transfer - first;
-            Content::Transfers(first..state.next_transfer)
-        };
-        Some(Request { number, sent, content })
-    }
-
-    /// From when it was due, in an open loop; else from when it was sent.
-    fn latency(&self, request: &Request, answered: Duration) -> Duration {
-        match self.plan.schedule {
-            Some(schedule) => schedule.timing(request.number, request.sent, answered).latency,
-            None => answered.saturating_sub(request.sent),
-        }
-    }
-
-    fn note_read(&self, request: &Request, result: Result<(), ClientError>) -> Option<Duration> {
-        let answered = self.started.elapsed();
-        let mut state = self.lock();
-        match result {
-            Ok(()) => {
-                state.last_answer = answered;
-                state.measurements.read_answered(self.latency(request, answered));
-                None
+        let content = match self.workload.read_of(number) {
+            Some(PlannedRead::Balance(wallet)) => Content::Balance(wallet),
+            Some(PlannedRead::Statement(wallet)) => {
+                let newest = state.newest.iter().rev().take(ENTRIES_PER_STATEMENT);
+                Content::Statement(wallet, newest.copied().collect())
             }
-            Err(error) => {
-                drop(state);
-                Some(self.note_error(&error, answered))
-            }
-        }
-    }
-
-    fn note_transfers(
-        &self,
-        request: &Request,
-        numbers: &Range<u64>,
-        plans: &[PlannedTransfer],
-        result: Result<Vec<Outcome>, ClientError>,
-    ) -> Option<Duration> {
-        let answered = self.started.elapsed();
-        let outcomes = match result {
-            Ok(outcomes) => outcomes,
-            Err(error) => {
-                if call_error::leaves_outcome_unknown(&error) {
-                    self.lock().testimony.unknown(numbers.clone());
+            None => {
+                if let Some(repeats) = state.repeats.next(self.plan.batch) {
+                    Content::Again(repeats)
+                } else {
+                    let numbers = state.agenda.next(&self.workload, self.plan.batch.min(orders_left), sent);
+                    state.orders_begun += numbers.len() as u64;
+                    state.measurements.transfers_sent += numbers.len() as u64;
+                    Content::Orders(numbers)
                 }
-                return Some(self.note_error(&error, answered));
             }
         };
+        Some(Request { due, content })
+    }
+
+    /// What was to be sent again later still is when the time is over; but not when somebody stopped the load.
+    fn left_to_repeat(&self) -> Option<Request> {
         let mut state = self.lock();
-        let LoadState { measurements, testimony, last_answer, .. } = &mut *state;
-        *last_answer = answered;
-        measurements.transfers_answered(self.latency(request, answered));
-        if outcomes.len() != plans.len() {
-            testimony.contradict(|| {
-                format!("{} transfers were answered {} outcomes", plans.len(), outcomes.len())
-            });
-            testimony.unknown(numbers.clone());
+        if state.ended.is_some() {
             return None;
         }
-        for ((number, &plan), outcome) in numbers.clone().zip(plans).zip(&outcomes) {
-            testimony.answered(number, plan, outcome);
-            if outcome.status.is_success() {
-                measurements.transfers_acknowledged += 1;
-            } else {
-                measurements.refused(outcome.status.name());
-            }
+        let repeats = state.repeats.rest(self.plan.batch)?;
+        Some(Request { due: self.started.elapsed(), content: Content::Again(repeats) })
+    }
+
+    fn note_balance(
+        &self,
+        due: Duration,
+        wallet: WalletId,
+        answered: Answered<Vec<Option<BalanceView>>>,
+    ) -> Option<Duration> {
+        let at = answered.at;
+        let views = match answered.result {
+            Ok(views) => views,
+            Err(error) => return Some(self.note_error(&error, at)),
+        };
+        let mut state = self.lock();
+        state.last_answer = at;
+        state.measurements.read_answered(at.saturating_sub(due));
+        check_balance(&mut state.testimony, wallet, views.first().and_then(Option::as_ref));
+        None
+    }
+
+    fn note_statement(
+        &self,
+        due: Duration,
+        wallet: WalletId,
+        asked: &[(u64, Told)],
+        answered: Answered<StatementStandIn>,
+    ) -> Option<Duration> {
+        let at = answered.at;
+        let statement = match answered.result {
+            Ok(statement) => statement,
+            Err(error) => return Some(self.note_error(&error, at)),
+        };
+        let mut state = self.lock();
+        state.last_answer = at;
+        state.measurements.statement_answered(at.saturating_sub(due));
+        check_balance(&mut state.testimony, wallet, statement.balance.as_ref());
+        for (place, &(number, told)) in asked.iter().enumerate() {
+            let view = statement.entries.get(place).and_then(Option::as_ref);
+            check_entry(&mut state.testimony, &self.workload, number, told, view);
         }
         None
+    }
+
+    fn note_again(
+        &self,
+        due: Duration,
+        kind: OrderKind,
+        repeats: &[Repeat],
+        answered: Answered<Vec<Outcome>>,
+    ) -> Option<Duration> {
+        let outcomes = match self.outcomes(due, kind, repeats.len(), answered) {
+            Ok(outcomes) => outcomes,
+            // It was known before; that it is sent again tells nothing more.
+            Err(pause) => return pause,
+        };
+        let mut state = self.lock();
+        for (repeat, outcome) in repeats.iter().zip(&outcomes) {
+            state.measurements.repetitions += 1;
+            state.testimony.repeated(repeat.number, repeat.told, outcome);
+        }
+        None
+    }
+
+    fn note_orders(
+        &self,
+        due: Duration,
+        numbers: &[u64],
+        plans: &[PlannedOrder],
+        answered: Answered<Vec<Outcome>>,
+    ) -> Option<Duration> {
+        let at = answered.at;
+        let unknown = may_be_done(&answered.result, numbers.len());
+        let outcomes = match self.outcomes(due, plans[0].kind(), numbers.len(), answered) {
+            Ok(outcomes) => outcomes,
+            Err(pause) => {
+                if unknown {
+                    self.lock().testimony.unknown(numbers);
+                }
+                return pause;
+            }
+        };
+        let mut state = self.lock();
+        for ((&number, plan), outcome) in numbers.iter().zip(plans).zip(&outcomes) {
+            let goes_on = state.testimony.answered(number, plan, outcome);
+            state.settled(&self.workload, number, outcome, goes_on, at);
+        }
+        None
+    }
+
+    /// The same where those in the places `twice` were sent a second time at the same moment.
+    fn note_orders_twice(
+        &self,
+        due: Duration,
+        numbers: &[u64],
+        plans: &[PlannedOrder],
+        twice: &[usize],
+        answered: Answered<Vec<Outcome>>,
+        answered_again: Answered<Vec<Outcome>>,
+    ) -> Option<Duration> {
+        let kind = plans[0].kind();
+        let at = answered.at.max(answered_again.at);
+        let unknown = may_be_done(&answered.result, numbers.len());
+        let unknown_again = may_be_done(&answered_again.result, twice.len());
+        let (outcomes, pause) = taken_apart(self.outcomes(due, kind, numbers.len(), answered));
+        let (again, pause_again) = taken_apart(self.outcomes(due, kind, twice.len(), answered_again));
+        let mut state = self.lock();
+        let mut again = twice.iter().zip((0..twice.len()).map(|place| again.get(place))).peekable();
+        for (place, (&number, plan)) in numbers.iter().zip(plans).enumerate() {
+            let one = outcomes.get(place);
+            let is_twice = again.peek().is_some_and(|&(&at, _)| at == place);
+            let other = if is_twice { again.next().and_then(|(_, outcome)| outcome) } else { None };
+            let testimony = &mut state.testimony;
+            let (outcome, goes_on) = match (one, other) {
+                (Some(one), Some(other)) => {
+                    (repetition::original(one), testimony.answered_twice(number, plan, [one, other]))
+                }
+                (Some(one), None) if !is_twice => (*one, testimony.answered(number, plan, one)),
+                (Some(one), None) | (None, Some(one)) => {
+                    (repetition::original(one), testimony.answered_once_of_two(number, plan, one))
+                }
+                (None, None) => {
+                    if unknown || (is_twice && unknown_again) {
+                        testimony.unknown(&[number]);
+                    }
+                    continue;
+                }
+            };
+            state.measurements.repetitions += u64::from(is_twice);
+            state.settled(&self.workload, number, &outcome, goes_on, at);
+        }
+        pause.max(pause_again)
+    }
+
+    /// The outcomes, if there are as many as were asked for; else how long to wait, if at all.
+    fn outcomes(
+        &self,
+        due: Duration,
+        kind: OrderKind,
+        asked: usize,
+        answered: Answered<Vec<Outcome>>,
+    ) -> Result<Vec<Outcome>, Option<Duration>> {
+        let at = answered.at;
+        let outcomes = answered.result.map_err(|error| Some(self.note_error(&error, at)))?;
+        let mut state = self.lock();
+        state.last_answer = at;
+        state.measurements.orders_answered(at.saturating_sub(due));
+        for outcome in &outcomes {
+            state.measurements.outcome(kind, outcome.status);
+        }
+        if outcomes.len() == asked {
+            return Ok(outcomes);
+        }
+        let answered = outcomes.len();
+        state.testimony.contradict(|| format!("{asked} orders were answered {answered} outcomes"));
+        Err(None)
     }
 
     /// Counts the error and says how long to wait. Gives up on a server that has been away for too long.
@@ -271,123 +445,81 @@ impl Load {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::books;
-    use crate::ledger_calls::Answers;
-    use crate::ledger_in_memory::LedgerInMemory;
-    use crate::verification;
-    use crate::workload::tests::sample;
-    use client::{BalanceView, ErrorCode};
-    use std::sync::atomic::{AtomicU64, Ordering};
-
-    /// A channel that fails every third request: in turn before and after it was executed.
-    struct Unreliable {
-        ledger: Arc<LedgerInMemory>,
-        requests: AtomicU64,
-    }
-
-    impl RequestChannel for Unreliable {
-        async fn create_transfers(&self, transfers: &[Transfer]) -> Answers<Outcome> {
-            let lost = || ClientError::ConnectionLost { reason: "it is unreliable".into() };
-            let unknown = || ClientError::OutcomeUnknown { answered: 0, source: Box::new(lost()) };
-            let code = ErrorCode::Overloaded;
-            let overloaded = || ClientError::Refused { code, text: String::new(), retry_after_ms: 0 };
-            match self.requests.fetch_add(1, Ordering::Relaxed) % 9 {
-                2 => Err(unknown()),
-                5 => {
-                    RequestChannel::create_transfers(&*self.ledger, transfers).await?;
-                    Err(unknown())
-                }
-                8 => Err(overloaded()),
-                _ => RequestChannel::create_transfers(&*self.ledger, transfers).await,
+impl LoadState {
+    /// An order was answered as `outcome`, which is that of the first time.
+    fn settled(&mut self, workload: &Workload, number: u64, outcome: &Outcome, goes_on: bool, now: Duration) {
+        let told = Told::from(outcome);
+        if told.is_done() {
+            self.measurements.acknowledged(now);
+        }
+        if told.is_on_record() {
+            if self.newest.len() == NEWEST_MAX {
+                self.newest.pop_front();
+            }
+            self.newest.push_back((number, told));
+            if workload.sending(number) == Sending::AgainLater {
+                self.repeats.add(workload.plan(number).kind(), Repeat { number, told });
             }
         }
-
-        async fn balances(&self, ids: &[WalletId]) -> Answers<Option<BalanceView>> {
-            RequestChannel::balances(&*self.ledger, ids).await
+        if goes_on {
+            self.agenda.follow(workload, number, now);
         }
-    }
-
-    fn closed_loop(transfers: u64, batch: u64) -> LoadPlan {
-        LoadPlan { in_flight: 4, batch, duration: None, transfers: Some(transfers), schedule: None }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn all_transfers_are_sent_once_and_what_was_said_agrees_with_the_ledger_also_after_errors() {
-        let ledger = Arc::new(LedgerInMemory::default());
-        let workload = sample(9, 20);
-        books::prepare(&*ledger, workload.population, u32::MAX)
-            .await
-            .expect("the ledger takes the population");
-        let baseline = books::baseline(&*ledger, workload.population).await.expect("the ledger can be read");
-        let load = Load::new(workload, closed_loop(1_000, 7), Testimony::new(baseline.positions.clone()));
-        let channel = Unreliable { ledger: Arc::clone(&ledger), requests: AtomicU64::new(0) };
-        let (_, ending) = load.run(vec![Arc::new(channel)]).await;
-        assert_eq!(ending, Ending::Complete);
-
-        let testimony = {
-            let state = load.lock();
-            let measurements = &state.measurements;
-            // 143 requests, the last of 6 transfers: of every nine, two with unknown outcome and one refused.
-            assert_eq!(measurements.transfers_sent, 1_000);
-            assert_eq!(measurements.errors, [("connection_lost", 32), ("overloaded", 15)].into());
-            assert_eq!(measurements.requests, 96);
-            assert_eq!(state.testimony.unknown_count(), 32 * 7);
-            assert_eq!(state.testimony.acknowledged, measurements.transfers_acknowledged);
-            state.testimony.clone()
-        };
-        let found = verification::verify(&*ledger, &workload, &baseline, &testimony).await;
-        let found = found.expect("the ledger can be read");
-        assert_eq!(found.first_differences, Vec::<String>::new());
-        assert_eq!((found.unknown_found_done, found.unknown_found_not_done), (16 * 7, 16 * 7));
-    }
-
-    #[tokio::test]
-    async fn a_load_that_is_stopped_ends_after_the_requests_in_flight() {
-        let workload = sample(9, 20);
-        let ledger = Arc::new(LedgerInMemory::default());
-        books::prepare(&*ledger, workload.population, u32::MAX)
-            .await
-            .expect("the ledger takes the population");
-        let baseline = books::baseline(&*ledger, workload.population).await.expect("the ledger can be read");
-        let plan = LoadPlan { transfers: None, ..closed_loop(0, 1) };
-        let load = Load::new(workload, plan, Testimony::new(baseline.positions));
-        let stopper = Arc::clone(&load);
-        let stop = tokio::spawn(async move {
-            while stopper.lock().measurements.requests < 100 {
-                tokio::task::yield_now().await;
-            }
-            stopper.stop(Ending::Interrupted);
-        });
-        let (_, ending) = load.run(vec![ledger]).await;
-        stop.await.expect("the stopper does not panic");
-        assert_eq!(ending, Ending::Interrupted);
-        let state = load.lock();
-        assert!(state.measurements.requests >= 100);
-        assert_eq!(state.measurements.transfers_acknowledged, state.measurements.transfers_sent);
-    }
-
-    #[tokio::test]
-    async fn an_open_loop_sends_what_is_due_and_tells_how_far_it_was_behind() {
-        let workload = sample(9, 20);
-        let ledger = Arc::new(LedgerInMemory::default());
-        books::prepare(&*ledger, workload.population, u32::MAX)
-            .await
-            .expect("the ledger takes the population");
-        let baseline = books::baseline(&*ledger, workload.population).await.expect("the ledger can be read");
-        let schedule = Some(Schedule::new(1e6));
-        let load = Load::new(
-            workload,
-            LoadPlan { schedule, ..closed_loop(500, 1) },
-            Testimony::new(baseline.positions),
-        );
-        let (elapsed, ending) = load.run(vec![ledger]).await;
-        assert_eq!(ending, Ending::Complete);
-        assert_eq!(load.due_and_begun(elapsed), Some((500, 500)));
-        let state = load.lock();
-        assert_eq!(state.measurements.transfers_acknowledged, 500);
-        assert_eq!(state.measurements.behind.len(), 500);
     }
 }
+
+/// Whether what was asked for may be done although no answer tells.
+fn may_be_done(result: &Answers<Outcome>, asked: usize) -> bool {
+    match result {
+        Ok(outcomes) => outcomes.len() != asked,
+        Err(error) => call_error::leaves_outcome_unknown(error),
+    }
+}
+
+fn taken_apart(outcomes: Result<Vec<Outcome>, Option<Duration>>) -> (Vec<Outcome>, Option<Duration>) {
+    match outcomes {
+        Ok(outcomes) => (outcomes, None),
+        Err(pause) => (Vec::new(), pause),
+    }
+}
+
+/// The wallet is there, and what is said of it does not contradict itself.
+fn check_balance(testimony: &mut Testimony, wallet: WalletId, view: Option<&BalanceView>) {
+    match view {
+        None => testimony.contradict(|| format!("wallet {wallet} was read under load and is not there")),
+        Some(view) if view.balance != view.position.balance() => {
+            testimony
+                .contradict(|| format!("wallet {wallet} was read as {view:?}, which contradicts itself"));
+        }
+        Some(_) => {}
+    }
+}
+
+/// The order is there as it was asked for, with the outcome that it was acknowledged with.
+fn check_entry(
+    testimony: &mut Testimony,
+    workload: &Workload,
+    number: u64,
+    told: Told,
+    view: Option<&TransferView>,
+) {
+    let id = workload.id(number);
+    match view {
+        None => {
+            testimony.contradict(|| format!("order {id} was told {told:?}, read under load it is not there"));
+        }
+        Some(view) if Told::from(&view.outcome) != told => {
+            testimony.contradict(|| {
+                format!("order {id} was told {told:?}, read under load it is {:?}", view.outcome)
+            });
+        }
+        Some(view) => {
+            if let Some(difference) = order_differs(workload, number, view) {
+                testimony.contradict(|| difference);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "load_tests.rs"]
+mod tests;

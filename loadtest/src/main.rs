@@ -5,10 +5,12 @@
 //! |---|---|
 //! | [`arguments`] | the command line |
 //! | [`run`] | `run` and `idle`: population, load, verification, report |
-//! | [`load`] | the tasks that send; [`schedule`] and [`pacer`] for an open loop |
-//! | [`workload`] | what is sent, as a function of a number; [`population`], [`distribution`], [`transfer_ids`] |
-//! | [`testimony`] | what the server said; [`expected_positions`], [`acknowledged_sample`] |
-//! | [`verification`] | what the server said against what it holds |
+//! | [`load`] | the tasks that send; [`agenda`] what comes next, [`repeats`] what is sent again; [`schedule`] and [`pacer`] for an open loop |
+//! | [`workload`] | what is sent, as a function of a number; [`workload_kind`], [`scripts`] orders that belong together, [`planned_order`] one of them |
+//! | [`population`] | who takes part; [`refusing_wallets`], [`distribution`], [`transfer_ids`] |
+//! | [`orders`] | what one request carries |
+//! | [`testimony`] | what the server said; [`expected_positions`], [`acknowledged_sample`], [`repetition`] what is said of an id that is sent twice |
+//! | [`verification`] | what the server said against what it holds; [`progress_of_orders`] what must have become of an order |
 //! | [`measurements`] | what is counted and timed |
 //! | [`report`] | the result; [`report_table`], [`report_html`], [`plots`], [`plot_area`] |
 //! | [`survival`] | loads on a server of the harness's own that is killed, stopped and held, and what must survive; [`server_process`] |
@@ -16,6 +18,7 @@
 //! | [`soak`] | `soak`: all of that for long, on one ledger; [`server_vitals`] |
 
 mod acknowledged_sample;
+mod agenda;
 mod arguments;
 mod books;
 mod call_error;
@@ -31,17 +34,24 @@ mod ledger_calls;
 mod ledger_in_memory;
 mod load;
 mod measurements;
+mod orders;
 mod pacer;
+mod planned_order;
 mod plot_area;
 mod plots;
 mod population;
 mod progress;
+mod progress_of_orders;
+mod refusing_wallets;
+mod repeats;
+mod repetition;
 mod report;
 mod report_html;
 mod report_table;
 mod request_channel;
 mod run;
 mod schedule;
+mod scripts;
 mod server_process;
 mod server_vitals;
 mod soak;
@@ -50,6 +60,7 @@ mod testimony;
 mod transfer_ids;
 mod verification;
 mod workload;
+mod workload_kind;
 
 use anyhow::{Context, Result};
 use arguments::{Arguments, Command};

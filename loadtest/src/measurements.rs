@@ -1,5 +1,6 @@
 //! What is counted and timed while load runs: totals, and a timeline of short windows.
 
+use client::ledger::{OrderKind, Status};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -40,22 +41,45 @@ pub(crate) struct TimelinePoint {
     pub(crate) errors: u64,
 }
 
+/// How fast each so many acknowledged orders went is told on its own.
+const MILESTONE: u64 = 1_000_000;
+
+/// A million more was acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Milestone {
+    /// How many by then.
+    pub(crate) transfers: u64,
+    /// When that was, in seconds from the start.
+    pub(crate) at_s: f64,
+    /// Since the one before.
+    pub(crate) transfers_per_second: f64,
+}
+
+/// How often orders of each kind were answered with each status.
+pub(crate) type OutcomeCounts = BTreeMap<&'static str, BTreeMap<&'static str, u64>>;
+
 /// Everything that is counted.
 #[derive(Debug)]
 pub(crate) struct Measurements {
     pub(crate) requests: u64,
     pub(crate) reads: u64,
+    /// Of the reads those of a statement.
+    pub(crate) statements: u64,
+    /// Orders of any kind; one that is sent twice counts once.
     pub(crate) transfers_sent: u64,
     pub(crate) transfers_acknowledged: u64,
-    pub(crate) refused: BTreeMap<&'static str, u64>,
+    /// Answers to orders that were sent a second time.
+    pub(crate) repetitions: u64,
+    pub(crate) outcomes: OutcomeCounts,
     pub(crate) errors: BTreeMap<&'static str, u64>,
-    /// Of requests that made transfers.
+    /// Of requests that carried orders.
     pub(crate) latency: Latencies,
-    /// Of requests that read balances.
+    /// Of requests that read.
     pub(crate) read_latency: Latencies,
     /// How far behind its schedule the sender was, in an open loop.
     pub(crate) behind: Latencies,
     pub(crate) timeline: Vec<TimelinePoint>,
+    pub(crate) milestones: Vec<Milestone>,
     window: Window,
 }
 
@@ -73,14 +97,17 @@ impl Default for Measurements {
         Self {
             requests: 0,
             reads: 0,
+            statements: 0,
             transfers_sent: 0,
             transfers_acknowledged: 0,
-            refused: BTreeMap::new(),
+            repetitions: 0,
+            outcomes: BTreeMap::new(),
             errors: BTreeMap::new(),
             latency: latencies(),
             read_latency: latencies(),
             behind: latencies(),
             timeline: Vec::new(),
+            milestones: Vec::new(),
             window: Window {
                 latency: latencies(),
                 started: Duration::ZERO,
@@ -102,8 +129,8 @@ pub(crate) fn percentiles(latencies: &Latencies) -> Percentiles {
 }
 
 impl Measurements {
-    /// A request that made transfers was answered.
-    pub(crate) fn transfers_answered(&mut self, latency: Duration) {
+    /// A request that carried orders was answered.
+    pub(crate) fn orders_answered(&mut self, latency: Duration) {
         self.requests += 1;
         record(&mut self.latency, latency);
         record(&mut self.window.latency, latency);
@@ -117,8 +144,44 @@ impl Measurements {
         record(&mut self.window.latency, latency);
     }
 
-    pub(crate) fn refused(&mut self, status: &'static str) {
-        *self.refused.entry(status).or_default() += 1;
+    /// A request that read a statement was answered.
+    pub(crate) fn statement_answered(&mut self, latency: Duration) {
+        self.statements += 1;
+        self.read_answered(latency);
+    }
+
+    /// An order of this kind was answered so.
+    pub(crate) fn outcome(&mut self, kind: OrderKind, status: Status) {
+        *self.outcomes.entry(kind.name()).or_default().entry(status.name()).or_default() += 1;
+    }
+
+    /// An order was acknowledged as done.
+    pub(crate) fn acknowledged(&mut self, now: Duration) {
+        self.transfers_acknowledged += 1;
+        if !self.transfers_acknowledged.is_multiple_of(MILESTONE) {
+            return;
+        }
+        let at_s = now.as_secs_f64();
+        let before_s = self.milestones.last().map_or(0.0, |milestone| milestone.at_s);
+        // Two of them within a single reply took no time that could be told.
+        let took_s = (at_s - before_s).max(1e-6);
+        let transfers_per_second = MILESTONE as f64 / took_s;
+        self.milestones.push(Milestone {
+            transfers: self.transfers_acknowledged,
+            at_s,
+            transfers_per_second,
+        });
+    }
+
+    /// Refusals of any order by status: every answer but that it is done, now or before.
+    pub(crate) fn refused(&self) -> BTreeMap<&'static str, u64> {
+        let mut refused = BTreeMap::new();
+        for (&status, &count) in self.outcomes.values().flatten() {
+            if ![Status::Created.name(), Status::Exists.name()].contains(&status) {
+                *refused.entry(status).or_default() += count;
+            }
+        }
+        refused
     }
 
     pub(crate) fn failed(&mut self, kind: &'static str) {
@@ -169,7 +232,7 @@ mod tests {
     fn windows_count_what_happened_in_them_and_totals_all_of_it() {
         let mut measurements = Measurements::default();
         for latency_ms in [1, 2, 3] {
-            measurements.transfers_answered(Duration::from_millis(latency_ms));
+            measurements.orders_answered(Duration::from_millis(latency_ms));
             measurements.transfers_acknowledged += 10;
         }
         measurements.end_window(Duration::from_millis(500));
@@ -195,5 +258,34 @@ mod tests {
         let mut latencies = latencies();
         record(&mut latencies, Duration::from_hours(24));
         assert!(percentiles(&latencies).max >= LATENCY_MAX_US);
+    }
+
+    #[test]
+    fn outcomes_are_counted_by_kind_and_status_and_refusals_by_status() {
+        let mut measurements = Measurements::default();
+        for (kind, status) in [
+            (OrderKind::Transfer, Status::Created),
+            (OrderKind::Transfer, Status::Created),
+            (OrderKind::Transfer, Status::InsufficientFunds),
+            (OrderKind::Pending, Status::InsufficientFunds),
+            (OrderKind::Post, Status::Exists),
+        ] {
+            measurements.outcome(kind, status);
+        }
+        assert_eq!(measurements.outcomes["transfer"], [("created", 2), ("insufficient_funds", 1)].into());
+        assert_eq!(measurements.outcomes["post"], [("exists", 1)].into());
+        assert_eq!(measurements.refused(), [("insufficient_funds", 2)].into());
+    }
+
+    #[test]
+    fn the_speed_of_each_million_is_told() {
+        let mut measurements = Measurements::default();
+        for number in 0..2 * MILESTONE + 5 {
+            measurements.acknowledged(Duration::from_secs(if number < MILESTONE { 4 } else { 6 }));
+        }
+        let [first, second] = measurements.milestones[..] else { panic!("{:?}", measurements.milestones) };
+        assert_eq!((first.transfers, second.transfers), (MILESTONE, 2 * MILESTONE));
+        assert!((first.transfers_per_second - 250_000.0).abs() < 1e-6);
+        assert!((second.transfers_per_second - 500_000.0).abs() < 1e-6);
     }
 }

@@ -1,7 +1,7 @@
 //! The plots of a run, and those of a soak that show the same: throughput, latency, how long requests took.
 
 use crate::figures::{microseconds, short};
-use crate::measurements::{Percentiles, TimelinePoint};
+use crate::measurements::{Milestone, Percentiles, TimelinePoint};
 use crate::plot_area::{
     AXIS, BLUE, BOTTOM, FONT_SIZE, GREEN, GRID, LEFT, LatencyAxis, Mark, ORANGE, POINTS_MAX, RED, draw, label,
 };
@@ -62,6 +62,37 @@ pub(crate) fn throughput(timeline: &[TimelinePoint], by_transfers: bool, marks: 
         let style = BLUE.stroke_width(2);
         chart.draw_series(AreaSeries::new(line, 0.0, BLUE.mix(0.2)).border_style(style))?;
         chart.draw_series(marks.iter().map(|mark| mark.line(0.0, top)))?;
+        Ok(())
+    })
+}
+
+/// Transfers per second of each million, a bar each.
+pub(crate) fn millions(millions: &[Milestone]) -> Result<String> {
+    let top = millions.iter().map(|million| million.transfers_per_second).fold(1.0, f64::max) * 1.1;
+    draw(|area| {
+        let mut chart = ChartBuilder::on(area)
+            .margin(12)
+            .x_label_area_size(BOTTOM)
+            .y_label_area_size(LEFT)
+            .build_cartesian_2d(0.0..millions.len() as f64, 0.0..top)?;
+        chart
+            .configure_mesh()
+            .light_line_style(TRANSPARENT)
+            .bold_line_style(GRID)
+            .axis_style(AXIS)
+            .label_style(label())
+            .axis_desc_style(label())
+            .x_labels(10)
+            .y_labels(6)
+            .x_label_formatter(&|million| short(*million))
+            .y_label_formatter(&|rate| short(*rate))
+            .x_desc("millions of transfers")
+            .y_desc("transfers per second")
+            .draw()?;
+        chart.draw_series(millions.iter().enumerate().map(|(place, million)| {
+            let corners = [(place as f64, million.transfers_per_second), (place as f64 + 1.0, 0.0)];
+            Rectangle::new(corners, BLUE.mix(0.65).filled())
+        }))?;
         Ok(())
     })
 }
@@ -225,6 +256,8 @@ mod tests {
         }
         check(histogram(&full.latency_histogram, full.latency_us));
         check(histogram(&[], Percentiles::default()));
+        check(millions(&full.millions));
+        check(millions(&[]));
         assert!(check(latency(&full.timeline, &[])).contains("500 µs"));
     }
 

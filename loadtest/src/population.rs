@@ -69,6 +69,17 @@ impl Population {
         WalletId((u128::from(self.prefix) << 64) | (u128::from(number) + 1))
     }
 
+    /// The asset of a wallet that is in none of the others'; even, as no other asset of any population is.
+    pub(crate) fn foreign_asset_id(self) -> AssetId {
+        AssetId(((self.prefix >> 32) as u32 & !1).max(2))
+    }
+
+    /// The same, to be created.
+    pub(crate) fn foreign_asset(self) -> NewAsset {
+        let id = self.foreign_asset_id();
+        NewAsset { id, code: format!("ELSE-{:08X}", id.0), scale: 2 }
+    }
+
     /// An asset that is created under load, by its index.
     pub(crate) fn further_asset_id(self, index: u32) -> AssetId {
         // In steps of two it stays odd, so it is never 0.

@@ -2,7 +2,7 @@
 
 use crate::figures::{grouped, microseconds, rounded};
 use crate::load::Load;
-use crate::measurements::TimelinePoint;
+use crate::measurements::{Milestone, TimelinePoint};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, stderr};
 use std::sync::Arc;
@@ -32,22 +32,28 @@ impl Progress {
         Self::Bar(bar)
     }
 
-    /// Ends a window of the measurements at every tick, and shows it. Never returns.
+    /// Ends a window of the measurements at every tick, and shows it and every million. Never returns.
     pub(crate) async fn follow(&self, load: &Arc<Load>, window: Duration, by_transfers: bool) {
         let mut ticks = interval(window);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ticks.tick().await;
         let mut last_line = Duration::ZERO;
+        let mut milestones_told = 0;
         loop {
             ticks.tick().await;
             let now = load.elapsed();
-            let (line, done) = {
+            let (line, done, milestones) = {
                 let mut state = load.lock();
                 state.measurements.end_window(now);
                 let done = if by_transfers { state.testimony.acknowledged } else { now.as_millis() as u64 };
                 let errors = state.measurements.errors_count();
-                (state.measurements.timeline.last().map(|point| line(point, errors)), done)
+                let milestones = state.measurements.milestones[milestones_told..].to_vec();
+                (state.measurements.timeline.last().map(|point| line(point, errors)), done, milestones)
             };
+            milestones_told += milestones.len();
+            for milestone in &milestones {
+                self.tell(milestone);
+            }
             let Some(line) = line else { continue };
             match self {
                 Self::Bar(bar) => {
@@ -60,6 +66,15 @@ impl Progress {
                 }
                 Self::Lines | Self::Nowhere => {}
             }
+        }
+    }
+
+    fn tell(&self, milestone: &Milestone) {
+        let text = milestone_line(milestone);
+        match self {
+            Self::Bar(bar) => bar.println(text),
+            Self::Lines => eprintln!("{text}"),
+            Self::Nowhere => {}
         }
     }
 
@@ -77,6 +92,16 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
+}
+
+/// How a million went.
+pub(crate) fn milestone_line(milestone: &Milestone) -> String {
+    format!(
+        "{} transfers after {:.2} s, the last million at {} transfers/s",
+        grouped(milestone.transfers),
+        milestone.at_s,
+        rounded(milestone.transfers_per_second)
+    )
 }
 
 fn line(point: &TimelinePoint, errors: u64) -> String {

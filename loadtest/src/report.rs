@@ -1,7 +1,7 @@
 //! The result of a run, as it is written to JSON, printed as a table and drawn in HTML.
 
 use crate::environment::Environment;
-use crate::measurements::{Percentiles, TimelinePoint};
+use crate::measurements::{Milestone, OutcomeCounts, Percentiles, TimelinePoint};
 use crate::verification::Verification;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -23,20 +23,26 @@ pub(crate) struct Report {
     /// Requests answered with outcomes, reads included.
     pub(crate) requests: u64,
     pub(crate) requests_per_second: f64,
-    /// Requests that read a balance.
+    /// Requests that read.
     pub(crate) reads: u64,
+    /// Of these, requests that read a statement, or what stands in for it.
+    pub(crate) statements: u64,
     pub(crate) transfers_sent: u64,
     pub(crate) transfers_acknowledged: u64,
     pub(crate) transfers_per_second: f64,
     /// Transfers whose outcome no answer told.
     pub(crate) transfers_unknown: u64,
-    /// Refused transfers by status.
+    /// Answers to transfers that were sent a second time.
+    pub(crate) repetitions: u64,
+    /// Answers by kind of order and status, repetitions included.
+    pub(crate) outcomes: OutcomeCounts,
+    /// Of these, refusals by status.
     pub(crate) refused: BTreeMap<&'static str, u64>,
     /// Failed requests by kind.
     pub(crate) errors: BTreeMap<&'static str, u64>,
     /// Of requests that made transfers.
     pub(crate) latency_us: Percentiles,
-    /// Of requests that read a balance; `null` without such.
+    /// Of requests that read; `null` without such.
     pub(crate) read_latency_us: Option<Percentiles>,
     /// `null` in a closed loop.
     pub(crate) open_loop: Option<OpenLoop>,
@@ -46,6 +52,8 @@ pub(crate) struct Report {
     pub(crate) verified: Option<bool>,
     pub(crate) verification: Option<Verification>,
     pub(crate) timeline: Vec<TimelinePoint>,
+    /// The speed of each million transfers acknowledged.
+    pub(crate) millions: Vec<Milestone>,
     /// How many requests took how long.
     pub(crate) latency_histogram: Vec<HistogramBar>,
 }
@@ -54,6 +62,12 @@ pub(crate) struct Report {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Parameters {
     pub(crate) address: String,
+    pub(crate) workload: &'static str,
+    pub(crate) ids: &'static str,
+    /// Legs of a transaction, at most.
+    pub(crate) legs: u8,
+    /// Of the ids of the workload `retries`.
+    pub(crate) retry_share_percent: f64,
     pub(crate) wallets: u32,
     pub(crate) connections: usize,
     pub(crate) in_flight: usize,
@@ -127,6 +141,10 @@ pub(crate) mod tests {
             ended: "complete",
             parameters: Parameters {
                 address: "127.0.0.1:7411".to_owned(),
+                workload: "mixed",
+                ids: "time-ordered",
+                legs: 8,
+                retry_share_percent: 50.0,
                 wallets: 10_000,
                 connections: 8,
                 in_flight: 64,
@@ -143,10 +161,17 @@ pub(crate) mod tests {
             requests: 900_000,
             requests_per_second: 90_000.0,
             reads: 0,
+            statements: 0,
             transfers_sent: 900_000,
             transfers_acknowledged: 899_990,
             transfers_per_second: 89_999.0,
             transfers_unknown: 0,
+            repetitions: 0,
+            outcomes: [
+                ("transfer", [("created", 800_000), ("insufficient_funds", 10)].into()),
+                ("post", [("created", 99_990)].into()),
+            ]
+            .into(),
             refused: [("insufficient_funds", 10)].into(),
             errors: BTreeMap::new(),
             latency_us,
@@ -156,6 +181,10 @@ pub(crate) mod tests {
             verified: Some(true),
             verification: Some(Verification::default()),
             timeline: timeline.collect(),
+            millions: vec![
+                Milestone { transfers: 1_000_000, at_s: 4.0, transfers_per_second: 250_000.0 },
+                Milestone { transfers: 2_000_000, at_s: 9.0, transfers_per_second: 200_000.0 },
+            ],
             latency_histogram: bars.collect(),
         }
     }
@@ -175,10 +204,14 @@ pub(crate) mod tests {
             ("/latency_us/max", 9_100.0),
             ("/parameters/wallets", 10_000.0),
             ("/elapsed_s", 10.01),
+            ("/outcomes/transfer/insufficient_funds", 10.0),
+            ("/outcomes/post/created", 99_990.0),
+            ("/millions/1/transfers_per_second", 200_000.0),
         ] {
             assert_eq!(number(pointer), Some(expected), "{pointer}");
         }
         assert_eq!(json["verified"], Value::Bool(true));
+        assert_eq!(json["parameters"]["workload"], "mixed");
         assert_eq!(json["errors"], serde_json::json!({}));
         assert_eq!(json["started_at"], "2026-01-02T03:04:05.678Z");
         let unverified = Report { verified: None, verification: None, ..sample() };

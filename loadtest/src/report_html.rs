@@ -46,7 +46,8 @@ pub(crate) fn render(report: &Report) -> Result<String> {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
          <title>Load test, {started}</title><style>{STYLE}</style></head><body>\
          <h1>Load test of {server} {version}</h1>\
-         <p class=\"subtitle\">{address} · {started} · {elapsed:.1} s ({ended})</p>",
+         <p class=\"subtitle\">{workload} · {address} · {started} · {elapsed:.1} s ({ended})</p>",
+        workload = escaped(report.parameters.workload),
         started = escaped(&report.started_at),
         address = escaped(&report.parameters.address),
         elapsed = report.elapsed_s,
@@ -77,6 +78,8 @@ pub(crate) fn render(report: &Report) -> Result<String> {
         plots::histogram(&report.latency_histogram, report.latency_us)?
     )?;
     latency_table(&mut html, report)?;
+    outcomes_table(&mut html, report)?;
+    millions(&mut html, report)?;
     details(&mut html, report)?;
     html.push_str("</body></html>\n");
     Ok(html)
@@ -122,6 +125,29 @@ fn latency_table(html: &mut String, report: &Report) -> Result<()> {
     Ok(())
 }
 
+/// A row for each kind of order and status.
+fn outcomes_table(html: &mut String, report: &Report) -> Result<()> {
+    html.push_str(
+        "<h2>Answers</h2><table class=\"numbers\"><tr><th>kind</th><th>status</th><th>answers</th></tr>",
+    );
+    for (kind, counts) in &report.outcomes {
+        for (status, &count) in counts {
+            write!(html, "<tr><th>{kind}</th><td>{status}</td><td>{}</td></tr>", grouped(count))?;
+        }
+    }
+    html.push_str("</table>");
+    Ok(())
+}
+
+/// The speed of each million, if there was more than one.
+fn millions(html: &mut String, report: &Report) -> Result<()> {
+    if report.millions.len() < 2 {
+        return Ok(());
+    }
+    write!(html, "<h2>Speed of each million</h2>{}", plots::millions(&report.millions)?)?;
+    Ok(())
+}
+
 fn details(html: &mut String, report: &Report) -> Result<()> {
     let parameters = &report.parameters;
     let until = match (parameters.duration_s, parameters.transfers) {
@@ -134,6 +160,10 @@ fn details(html: &mut String, report: &Report) -> Result<()> {
         None => "as fast as answers come (closed loop)".to_owned(),
     };
     let asked = vec![
+        ("workload", parameters.workload.to_owned()),
+        ("ids", parameters.ids.to_owned()),
+        ("legs of a transaction", format!("2 to {}", parameters.legs)),
+        ("ids sent twice, of retries", format!("{}%", parameters.retry_share_percent)),
         ("wallets", grouped(u64::from(parameters.wallets))),
         ("connections", parameters.connections.to_string()),
         ("requests in flight on each", parameters.in_flight.to_string()),
@@ -148,10 +178,13 @@ fn details(html: &mut String, report: &Report) -> Result<()> {
         ("requests answered", grouped(report.requests)),
         ("requests per second", rounded(report.requests_per_second)),
         ("of these reads", grouped(report.reads)),
+        ("of these statements", grouped(report.statements)),
         ("transfers sent", grouped(report.transfers_sent)),
         ("transfers of unknown outcome", grouped(report.transfers_unknown)),
     ];
-    found.extend(report.refused.iter().map(|(&status, &count)| (status, grouped(count))));
+    if report.repetitions > 0 {
+        found.push(("answers to what was sent before", grouped(report.repetitions)));
+    }
     found.extend(report.errors.iter().map(|(&kind, &count)| (kind, grouped(count))));
     if let Some(open_loop) = &report.open_loop {
         found.push(("requests due", grouped(open_loop.requests_due)));
@@ -194,8 +227,11 @@ mod tests {
     #[test]
     fn the_page_needs_nothing_else_and_trusts_no_text() {
         let html = render(&report::tests::sample()).expect("it can be drawn");
-        assert_eq!(html.matches("<svg").count(), 3);
+        assert_eq!(html.matches("<svg").count(), 4);
         assert!(html.contains("&lt;bursar&gt;"));
+        for part in ["mixed", "<td>insufficient_funds</td><td>10</td>", "Speed of each million"] {
+            assert!(html.contains(part), "{part}");
+        }
         for outside in ["<script", "<link", "<img", "url(", "@import"] {
             assert!(!html.contains(outside), "{outside}");
         }

@@ -1,19 +1,49 @@
-//! A connection that load is sent over: opened again when it broke, but nothing is ever sent twice. What a broken
+//! A connection that load is sent over: opened again when it broke, but nothing is ever sent twice by it. What a broken
 //! connection leaves unknown is for the verification to find out.
 
 use crate::ledger_calls::Answers;
-use client::ledger::{Outcome, Transfer, WalletId};
-use client::{BalanceView, ClientError, ClientOptions, Connection};
+use crate::orders::Orders;
+use client::ledger::{Outcome, TransferId, WalletId};
+use client::{BalanceView, ClientError, ClientOptions, Connection, TransferView};
 use std::future::Future;
 use std::sync::Mutex;
 
-/// The two calls that load consists of.
+/// The calls that load consists of.
 pub(crate) trait RequestChannel: Send + Sync + 'static {
-    /// Makes transfers; one outcome each, in order.
-    fn create_transfers(&self, transfers: &[Transfer]) -> impl Future<Output = Answers<Outcome>> + Send;
+    /// Asks for orders to be done; one outcome each, in order.
+    fn submit(&self, orders: &Orders) -> impl Future<Output = Answers<Outcome>> + Send;
 
     /// Reads what wallets hold now.
     fn balances(&self, ids: &[WalletId]) -> impl Future<Output = Answers<Option<BalanceView>>> + Send;
+
+    /// Reads orders and their outcomes.
+    fn lookup_transfers(
+        &self,
+        ids: &[TransferId],
+    ) -> impl Future<Output = Answers<Option<TransferView>>> + Send;
+
+    /// Stands in for the statement of a wallet for as long as the client has none: what the wallet holds, and some orders.
+    /// Once there is `Connection::statement`, this is what is to call it.
+    fn statement_stand_in(
+        &self,
+        wallet: WalletId,
+        entries: &[TransferId],
+    ) -> impl Future<Output = Result<StatementStandIn, ClientError>> + Send {
+        async move {
+            let balance = self.balances(&[wallet]).await?.into_iter().next().flatten();
+            let entries = self.lookup_transfers(entries).await?;
+            Ok(StatementStandIn { balance, entries })
+        }
+    }
+}
+
+/// What [`RequestChannel::statement_stand_in`] reads.
+#[derive(Clone, Debug)]
+pub(crate) struct StatementStandIn {
+    /// `None` if there is no such wallet.
+    pub(crate) balance: Option<BalanceView>,
+    /// `None` where the id is not used up.
+    pub(crate) entries: Vec<Option<TransferView>>,
 }
 
 /// A connection, and how to have it again.
@@ -59,11 +89,28 @@ impl ReopeningConnection {
 }
 
 impl RequestChannel for ReopeningConnection {
-    async fn create_transfers(&self, transfers: &[Transfer]) -> Answers<Outcome> {
-        self.connection().await?.create_transfers(transfers).await
+    async fn submit(&self, orders: &Orders) -> Answers<Outcome> {
+        let connection = self.connection().await?;
+        submit_over(&connection, orders).await
     }
 
     async fn balances(&self, ids: &[WalletId]) -> Answers<Option<BalanceView>> {
         self.connection().await?.balances(ids).await
+    }
+
+    async fn lookup_transfers(&self, ids: &[TransferId]) -> Answers<Option<TransferView>> {
+        self.connection().await?.lookup_transfers(ids).await
+    }
+}
+
+/// Asks for orders to be done over this connection; one outcome each, in order.
+pub(crate) async fn submit_over(connection: &Connection, orders: &Orders) -> Answers<Outcome> {
+    match orders {
+        Orders::Transfers(transfers) => connection.create_transfers(transfers).await,
+        Orders::Pending(pending) => connection.create_pending(pending).await,
+        Orders::Posts(posts) => connection.post_pending(posts).await,
+        Orders::Voids(voids) => connection.void_pending(voids).await,
+        Orders::Reversals(reversals) => connection.reverse(reversals).await,
+        Orders::Transactions(transactions) => connection.create_transactions(transactions).await,
     }
 }

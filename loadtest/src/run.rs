@@ -14,12 +14,13 @@ use crate::report::{HistogramBar, OpenLoop, Parameters, Report, ServerName};
 use crate::request_channel::ReopeningConnection;
 use crate::schedule::Schedule;
 use crate::testimony::Testimony;
-use crate::transfer_ids::TransferIds;
+use crate::transfer_ids::{IdOrder, TransferIds};
 use crate::verification::{self, Verification};
-use crate::workload::Workload;
+use crate::workload::{LEGS_MAX_DEFAULT, Workload};
+use crate::workload_kind::WorkloadKind;
 use crate::{report_html, report_table};
 use anyhow::{Context, Result, ensure};
-use client::{Client, ClientOptions, Operation};
+use client::{Client, ClientOptions, Limits, Operation};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -53,10 +54,14 @@ pub(crate) async fn run(arguments: &RunArguments) -> Result<ExitCode> {
 pub(crate) async fn idle(arguments: &IdleArguments) -> Result<ExitCode> {
     let run = RunArguments {
         addr: arguments.addr.clone(),
+        workload: WorkloadKind::Transfers,
         wallets: IDLE_WALLETS,
         connections: 1,
         in_flight: 1,
         batch: 1,
+        legs: LEGS_MAX_DEFAULT,
+        retry_share: 0.0,
+        ids: IdOrder::TimeOrdered,
         duration: None,
         transfers: Some(arguments.count),
         rate: None,
@@ -93,10 +98,11 @@ async fn measure(command: &'static str, arguments: &RunArguments, progress: Prog
     }
     let welcome = channels[0].current().welcome().clone();
     let limits = &welcome.limits;
-    let batch_max = limits.batch_max(Operation::CreateTransfers);
+    let batch_max = batch_max(arguments.workload, limits);
     ensure!(
         arguments.batch <= u64::from(batch_max),
-        "the server takes at most {batch_max} transfers in a request, not {}",
+        "of the workload {} the server takes at most {batch_max} transfers in a request, not {}",
+        arguments.workload,
         arguments.batch
     );
     if arguments.in_flight > limits.requests_in_flight_max as usize {
@@ -109,12 +115,20 @@ async fn measure(command: &'static str, arguments: &RunArguments, progress: Prog
     let population = Population::new(arguments.seed, arguments.wallets);
     progress.say(&format!("preparing {} wallets", grouped(u64::from(arguments.wallets))));
     books::prepare(&client, population, u32::MAX).await?;
+    if arguments.workload.needs_refusing_wallets() {
+        books::prepare_refusing_wallets(&client, population).await?;
+    }
     let baseline = books::baseline(&client, population).await?;
     let chooser = WalletChooser::new(arguments.distribution, arguments.wallets);
     let read_share = arguments.read_share / 100.0;
-    let workload = Workload::new(population, TransferIds::unused(), chooser, arguments.seed, read_share);
-    let schedule =
-        arguments.rate.map(|rate| Schedule::new(requests_per_second(rate, arguments.batch, read_share)));
+    let ids = TransferIds::unused_in(arguments.ids);
+    let workload = Workload::new(population, ids, chooser, arguments.seed, read_share)
+        .of_kind(arguments.workload)
+        .with_legs(arguments.legs)
+        .with_retries(arguments.retry_share / 100.0);
+    let planned =
+        arguments.rate.map(|rate| requests_per_second(rate, arguments.batch, workload.reading_share()));
+    let schedule = planned.map(Schedule::new);
     let plan = LoadPlan {
         in_flight: arguments.in_flight,
         batch: arguments.batch,
@@ -126,7 +140,7 @@ async fn measure(command: &'static str, arguments: &RunArguments, progress: Prog
     let interruption = Interruption::listen().context("listening for signals")?;
     let started_at = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
     let processor_before = environment::processor_time_s();
-    let load = Load::new(workload, plan, Testimony::new(baseline.positions.clone()));
+    let load = Load::new(workload, plan, Testimony::new(baseline.positions.clone(), workload.steps()));
     let interrupted = Arc::clone(&load);
     let watch = tokio::spawn(interruption.watch(move || interrupted.stop(Ending::Interrupted)));
     let window = plan.duration.map_or(WINDOW_MIN, |duration| (duration / WINDOWS_MAX).max(WINDOW_MIN));
@@ -146,6 +160,10 @@ async fn measure(command: &'static str, arguments: &RunArguments, progress: Prog
 
     let parameters = Parameters {
         address: arguments.addr.clone(),
+        workload: arguments.workload.name(),
+        ids: arguments.ids.name(),
+        legs: arguments.legs,
+        retry_share_percent: arguments.retry_share,
         wallets: arguments.wallets,
         connections: arguments.connections,
         in_flight: arguments.in_flight,
@@ -161,10 +179,8 @@ async fn measure(command: &'static str, arguments: &RunArguments, progress: Prog
     let state = load.lock();
     let measurements = &state.measurements;
     let elapsed_s = elapsed.as_secs_f64();
-    let open_loop = schedule.zip(due_and_begun).map(|(_, (due, begun))| OpenLoop {
-        requests_per_second_planned: arguments
-            .rate
-            .map_or(0.0, |rate| requests_per_second(rate, arguments.batch, read_share)),
+    let open_loop = planned.zip(due_and_begun).map(|(planned, (due, begun))| OpenLoop {
+        requests_per_second_planned: planned,
         requests_due: due,
         requests_not_begun: due - begun,
         sent_behind_us: percentiles(&measurements.behind),
@@ -184,11 +200,14 @@ async fn measure(command: &'static str, arguments: &RunArguments, progress: Prog
         requests: measurements.requests,
         requests_per_second: measurements.requests as f64 / elapsed_s,
         reads: measurements.reads,
+        statements: measurements.statements,
         transfers_sent: measurements.transfers_sent,
         transfers_acknowledged: measurements.transfers_acknowledged,
         transfers_per_second: measurements.transfers_acknowledged as f64 / elapsed_s,
-        transfers_unknown: state.testimony.unknown_count(),
-        refused: measurements.refused.clone(),
+        transfers_unknown: state.testimony.unknown.len() as u64,
+        repetitions: measurements.repetitions,
+        outcomes: measurements.outcomes.clone(),
+        refused: measurements.refused(),
         errors: measurements.errors.clone(),
         latency_us: percentiles(&measurements.latency),
         read_latency_us: (measurements.reads > 0).then(|| percentiles(&measurements.read_latency)),
@@ -197,6 +216,7 @@ async fn measure(command: &'static str, arguments: &RunArguments, progress: Prog
         verified: verification.as_ref().map(Verification::passed),
         verification,
         timeline: measurements.timeline.clone(),
+        millions: measurements.milestones.clone(),
         latency_histogram: bars(&measurements.latency),
     })
 }
@@ -208,11 +228,26 @@ async fn verify(
     load: &Load,
 ) -> Result<Verification> {
     // Taken out rather than borrowed: a lock is not held while waiting for replies.
-    let empty = Testimony::new(baseline.positions.clone());
+    let empty = Testimony::new(baseline.positions.clone(), workload.steps());
     let testimony = std::mem::replace(&mut load.lock().testimony, empty);
     let found = verification::verify(client, workload, baseline, &testimony).await;
     load.lock().testimony = testimony;
     found.context("the books could not be read to be verified")
+}
+
+/// What the server takes in one request of any kind of order that the workload sends.
+fn batch_max(workload: WorkloadKind, limits: &Limits) -> u32 {
+    use Operation::{CreatePending, CreateTransactions, CreateTransfers, PostPending, Reverse, VoidPending};
+    let operations: &[Operation] = match workload {
+        WorkloadKind::Transfers => &[CreateTransfers],
+        WorkloadKind::Holds => &[CreatePending, PostPending, VoidPending],
+        WorkloadKind::MultiLeg => &[CreateTransactions, Reverse],
+        WorkloadKind::Mixed => &[CreateTransfers, CreatePending, PostPending, VoidPending, Reverse],
+        WorkloadKind::Retries | WorkloadKind::Refusals => {
+            &[CreateTransfers, CreatePending, PostPending, VoidPending, Reverse, CreateTransactions]
+        }
+    };
+    operations.iter().map(|&operation| limits.batch_max(operation)).min().unwrap_or(0)
 }
 
 /// For the transfers to come at this rate, reads beside them. With reads alone the rate is theirs.

@@ -3,36 +3,50 @@
 
 use crate::books::{self, Baseline};
 use crate::ledger_calls::LedgerCalls;
+use crate::progress_of_orders;
+use crate::refusing_wallets::RefusingWallet;
+use crate::scripts::holds::TIMEOUT_S_MAX;
 use crate::testimony::Testimony;
 use crate::workload::Workload;
 use anyhow::{Context, Result};
-use client::TransferView;
-use client::ledger::{Order, Status};
+use client::ledger::{HoldState, Refusal, RefusalDetail, Status};
+use client::{Progress, TransferView};
 use serde::Serialize;
+use std::collections::HashSet;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Differences that are named; all are counted.
 const DIFFERENCES_NAMED_MAX: usize = 20;
 
-/// A transfer whose reply was lost may still be under way when it is looked up first.
+/// An order whose reply was lost may still be under way when it is looked up first.
 const SETTLING: Duration = Duration::from_secs(1);
+
+/// How long a hold may be there after its time: as long as the longest of them takes and, on a busy machine, the server to
+/// come to it.
+const EXPIRY_MAX: Duration = Duration::from_secs(TIMEOUT_S_MAX as u64 + 30);
+
+/// How often it is looked whether holds have expired.
+const EXPIRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What was checked, and what was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Verification {
     /// Assets whose debits were compared with their credits.
     pub(crate) assets_checked: u64,
-    /// Wallets whose counters were compared with what was told.
+    /// Wallets whose counters, posted and pending, were compared with what was told.
     pub(crate) wallets_checked: u64,
-    /// Acknowledged transfers that were looked up.
+    /// Acknowledged orders that were looked up.
     pub(crate) acknowledged_looked_up: u64,
     /// Of so many.
     pub(crate) acknowledged: u64,
-    /// Refused transfers that were looked up.
+    /// Refused orders that were looked up.
     pub(crate) refused_looked_up: u64,
-    /// Transfers of unknown outcome that turned out to be done.
+    /// Holds that were left to expire, and whose end was waited for.
+    pub(crate) expired_looked_up: u64,
+    /// Orders of unknown outcome that turned out to be done.
     pub(crate) unknown_found_done: u64,
-    /// Transfers of unknown outcome that turned out not to be done.
+    /// Orders of unknown outcome that turned out not to be done.
     pub(crate) unknown_found_not_done: u64,
     /// How many differences there are.
     pub(crate) differences: u64,
@@ -57,6 +71,11 @@ impl Verification {
         self.differences += 1;
         if self.first_differences.len() < DIFFERENCES_NAMED_MAX {
             self.first_differences.push(difference);
+        }
+    }
+    fn differ_if(&mut self, difference: Option<String>) {
+        if let Some(difference) = difference {
+            self.differ(difference);
         }
     }
 }
@@ -88,42 +107,100 @@ async fn verify_once(
         found.differ(contradiction.clone());
     }
     found.differences = testimony.contradictions_count;
-    check_acknowledged(ledger, workload, testimony, &mut found).await?;
-    check_refused(ledger, workload, testimony, &mut found).await?;
+    await_expiry(ledger, workload, testimony, &mut found).await?;
     let mut positions = testimony.positions.clone();
-    for numbers in &testimony.unknown {
-        let ids: Vec<_> = numbers.clone().map(|number| workload.id(number)).collect();
+    // Of the orders that are looked up, those that were done.
+    let mut done: HashSet<u64> = HashSet::new();
+    if workload.steps() > 1 {
+        done.extend(testimony.sample.kept().iter().map(|kept| kept.number));
+    }
+    for numbers in testimony.unknown.chunks(books::ITEMS_PER_REQUEST) {
+        let ids: Vec<_> = numbers.iter().map(|&number| workload.id(number)).collect();
         books::lookup_transfers(ledger, ids.into_iter(), |place, view| {
-            let number = numbers.start + place as u64;
-            let done = view.as_ref().is_some_and(|view| view.outcome.status == Status::Created);
-            if let Some(difference) = view.and_then(|view| fields_differ(workload, number, &view)) {
-                found.differ(difference);
+            let number = numbers[place];
+            let plan = workload.plan(number);
+            if let Some(view) = &view {
+                found.differ_if(order_differs(workload, number, view));
+                found.differ_if(answer_differs(workload, number, view));
             }
-            if done {
+            if view.is_some_and(|view| view.outcome.status == Status::Created) {
                 found.unknown_found_done += 1;
-                positions.apply(workload.plan(number));
+                positions.apply(&plan.effect);
+                done.insert(number);
             } else {
                 found.unknown_found_not_done += 1;
             }
         })
         .await?;
     }
+    check_acknowledged(ledger, workload, testimony, &done, &mut found).await?;
+    check_refused(ledger, workload, testimony, &mut found).await?;
     let population = workload.population;
     for (number, view) in (0..).zip(books::balances(ledger, population).await?) {
         found.wallets_checked += 1;
-        if let Some(difference) = positions.difference(population, number, view.as_ref()) {
-            found.differ(difference);
-        }
+        found.differ_if(positions.difference(population, number, view.as_ref()));
     }
-    check_trial_balance(ledger, workload, baseline, positions.moved(), &mut found).await?;
+    check_refusing_wallets(ledger, workload, baseline, &mut found).await?;
+    check_trial_balance(ledger, workload, baseline, (positions.moved(), positions.held()), &mut found)
+        .await?;
     Ok(found)
 }
 
-/// Each is there, as it was asked for, with the entry and the time that it was acknowledged with.
+/// Waits until the holds have expired that are left to, which is when nothing of them is in any wallet.
+async fn await_expiry(
+    ledger: &impl LedgerCalls,
+    workload: &Workload,
+    testimony: &Testimony,
+    found: &mut Verification,
+) -> Result<()> {
+    let unknown = testimony.unknown.iter().filter(|&&number| workload.plan(number).is_left_to_expire());
+    let numbers: Vec<u64> = testimony.expiring.iter().chain(unknown).copied().collect();
+    found.expired_looked_up = numbers.len() as u64;
+    for text in still_open(ledger, workload, numbers).await? {
+        found.differ(text);
+    }
+    Ok(())
+}
+
+/// Waits until these holds have expired; says which have not when they should have.
+pub(crate) async fn still_open(
+    ledger: &impl LedgerCalls,
+    workload: &Workload,
+    mut numbers: Vec<u64>,
+) -> Result<Vec<String>> {
+    let give_up = Instant::now() + EXPIRY_MAX;
+    while !numbers.is_empty() {
+        let mut open = Vec::new();
+        let ids: Vec<_> = numbers.iter().map(|&number| workload.id(number)).collect();
+        books::lookup_transfers(ledger, ids.into_iter(), |place, view| {
+            let is_open =
+                |view: TransferView| matches!(view.progress, Progress::Hold { state: HoldState::Open, .. });
+            if view.is_some_and(is_open) {
+                open.push(numbers[place]);
+            }
+        })
+        .await?;
+        numbers = open;
+        if Instant::now() >= give_up {
+            break;
+        }
+        if !numbers.is_empty() {
+            tokio::time::sleep(EXPIRY_INTERVAL).await;
+        }
+    }
+    let text = |number: &u64| {
+        format!("hold {} has not expired after {} s", workload.id(*number), EXPIRY_MAX.as_secs())
+    };
+    Ok(numbers.iter().map(text).collect())
+}
+
+/// Each is there, as it was asked for, with the entry and the time that it was acknowledged with; and what has become of
+/// it is what was done about it.
 async fn check_acknowledged(
     ledger: &impl LedgerCalls,
     workload: &Workload,
     testimony: &Testimony,
+    done: &HashSet<u64>,
     found: &mut Verification,
 ) -> Result<()> {
     let kept = testimony.sample.kept();
@@ -133,7 +210,7 @@ async fn check_acknowledged(
         let told = kept[place];
         let id = workload.id(told.number);
         let Some(view) = view else {
-            found.differ(format!("transfer {id} was acknowledged as entry {} and is not there", told.seq));
+            found.differ(format!("order {id} was acknowledged as entry {} and is not there", told.seq));
             return;
         };
         let outcome = view.outcome;
@@ -141,13 +218,14 @@ async fn check_acknowledged(
             || (outcome.seq, outcome.timestamp_ns) != (told.seq, told.timestamp_ns)
         {
             found.differ(format!(
-                "transfer {id} was acknowledged as entry {} at {}, looked up it is {} as entry {} at {}",
+                "order {id} was acknowledged as entry {} at {}, looked up it is {} as entry {} at {}",
                 told.seq, told.timestamp_ns, outcome.status, outcome.seq, outcome.timestamp_ns
             ));
         }
-        if let Some(difference) = fields_differ(workload, told.number, &view) {
-            found.differ(difference);
-        }
+        found.differ_if(order_differs(workload, told.number, &view));
+        let became =
+            progress_of_orders::difference(workload, told.number, &view, |number| done.contains(&number));
+        found.differ_if(became);
     })
     .await
 }
@@ -164,31 +242,80 @@ async fn check_refused(
     let ids = refused.iter().map(|&(number, _)| workload.id(number));
     books::lookup_transfers(ledger, ids, |place, view| {
         let (number, told) = refused[place];
-        let is = view.map(|view| view.outcome.status);
-        let should = told.is_final().then_some(told);
-        if is != should {
-            let name = |status: Option<Status>| status.map_or("not on record", Status::name);
-            let (id, is, should) = (workload.id(number), name(is), name(should));
-            found
-                .differ(format!("transfer {id} was refused {told}, looked up it is {is}, expected {should}"));
+        if let Some(view) = &view {
+            found.differ_if(order_differs(workload, number, view));
+            if view.progress != Progress::None {
+                let (id, progress) = (workload.id(number), view.progress);
+                found.differ(format!("order {id} was refused, and this became of it: {progress:?}"));
+            }
+        }
+        let is = view.map(|view| Refusal { status: view.outcome.status, detail: view.outcome.detail });
+        let should = told.status.is_final().then_some(told);
+        if !is_same_refusal(is, should) {
+            let name = |refusal: Option<Refusal>| match refusal {
+                None => "not on record".to_owned(),
+                Some(Refusal { status, detail: RefusalDetail::None }) => status.name().to_owned(),
+                Some(Refusal { status, detail }) => format!("{status} ({detail:?})"),
+            };
+            let (id, told, is, should) = (workload.id(number), name(Some(told)), name(is), name(should));
+            found.differ(format!("order {id} was refused {told}, looked up it is {is}, expected {should}"));
         }
     })
     .await
 }
 
-/// What is wrong with the transfer as it is on record, if anything.
-pub(crate) fn fields_differ(workload: &Workload, number: u64, view: &TransferView) -> Option<String> {
-    let sent = workload.transfer(number, workload.plan(number));
-    let (id, sent) = (sent.id, Order::Transfer(sent));
-    (view.order != sent).then(|| format!("transfer {id} is {:?}, it was sent as {sent:?}", view.order))
+/// What an order lacked is not told again to its repetition; then the status has to do.
+fn is_same_refusal(is: Option<Refusal>, should: Option<Refusal>) -> bool {
+    match (is, should) {
+        (Some(is), Some(Refusal { status, detail: RefusalDetail::None })) => is.status == status,
+        (is, should) => is == should,
+    }
 }
 
-/// Debits equal credits in every asset, and ours has grown by exactly what was moved.
+/// What is wrong with the order as it is on record, if anything.
+pub(crate) fn order_differs(workload: &Workload, number: u64, view: &TransferView) -> Option<String> {
+    let Some(plan) = workload.find(number) else {
+        return Some(format!("order number {number} is {:?}, there was none to be sent", view.order));
+    };
+    let sent = workload.order(number, &plan.asked);
+    (view.order != sent).then(|| format!("order {} is {:?}, it was sent as {sent:?}", sent.id(), view.order))
+}
+
+/// What is wrong with the outcome that is on record of an order whose answer nobody heard, if anything.
+pub(crate) fn answer_differs(workload: &Workload, number: u64, view: &TransferView) -> Option<String> {
+    let plan = workload.find(number)?;
+    let refusal = Refusal { status: view.outcome.status, detail: view.outcome.detail };
+    (!plan.expected.allows(refusal))
+        .then(|| format!("order {} must be {:?}, it is {refusal:?}", workload.id(number), plan.expected))
+}
+
+/// Nothing was put into them or taken out.
+async fn check_refusing_wallets(
+    ledger: &impl LedgerCalls,
+    workload: &Workload,
+    baseline: &Baseline,
+    found: &mut Verification,
+) -> Result<()> {
+    let views = books::refusing_wallets(ledger, workload.population).await?;
+    for ((refusing, before), view) in RefusingWallet::ALL.into_iter().zip(&baseline.refusing).zip(views) {
+        found.wallets_checked += u64::from(before.is_some());
+        let now = view.map(|view| view.position);
+        if now != *before {
+            found.differ(format!(
+                "the wallet {refusing:?} ({}) holds {now:?}, it held {before:?} and refuses everything",
+                workload.population.wallet_id(refusing.number())
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Debits equal credits in every asset, and ours has grown by exactly what was moved and what is held.
 async fn check_trial_balance(
     ledger: &impl LedgerCalls,
     workload: &Workload,
     baseline: &Baseline,
-    moved: u128,
+    (moved, held): (u128, i128),
     found: &mut Verification,
 ) -> Result<()> {
     let trial_balance = ledger.trial_balance().await.context("reading the trial balance")?;
@@ -206,6 +333,10 @@ async fn check_trial_balance(
                 found
                     .differ_first(format!("in asset {id} {grown} was moved, acknowledged was {moved}{hint}"));
             }
+            let grown = totals.debits_pending.wrapping_sub(baseline.totals.debits_pending).cast_signed();
+            if grown != held {
+                found.differ_first(format!("in asset {id} {grown} more is held, acknowledged was {held}"));
+            }
         }
     }
     if !trial_balance.assets.iter().any(|asset| asset.asset.id == workload.population.asset_id()) {
@@ -215,106 +346,5 @@ async fn check_trial_balance(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ledger_in_memory::{LedgerInMemory, Lie};
-    use crate::workload::tests::sample;
-
-    /// Makes 100 transfers, the last ten of which have no answer, then verifies against a ledger with this lie.
-    async fn verify_with(lie: Option<Planted>) -> Verification {
-        let ledger = LedgerInMemory::default();
-        let workload = sample(5, 10);
-        let population = workload.population;
-        books::prepare(&ledger, population, u32::MAX).await.expect("the ledger takes the population");
-        let baseline = books::baseline(&ledger, population).await.expect("the ledger can be read");
-        let mut testimony = Testimony::new(baseline.positions.clone());
-        for number in 0..90 {
-            let plan = workload.plan(number);
-            let outcomes =
-                ledger.create_transfers(&[workload.transfer(number, plan)]).await.expect("answered");
-            testimony.answered(number, plan, &outcomes[0]);
-        }
-        // Of the unknown ones, the first five were done.
-        for number in 90..95 {
-            let transfer = workload.transfer(number, workload.plan(number));
-            ledger.create_transfers(&[transfer]).await.expect("answered");
-        }
-        testimony.unknown(90..100);
-        if let Some(lie) = lie {
-            ledger.lie(lie(&workload));
-        }
-        verify_once(&ledger, &workload, &baseline, &testimony).await.expect("the ledger can be read")
-    }
-
-    type Planted = fn(&Workload) -> Lie;
-
-    #[tokio::test]
-    async fn an_honest_ledger_passes_and_unknown_transfers_are_counted_in_or_out() {
-        let found = verify_with(None).await;
-        assert_eq!(found.first_differences, Vec::<String>::new());
-        assert!(found.passed());
-        assert_eq!((found.wallets_checked, found.acknowledged_looked_up), (11, 90));
-        assert_eq!((found.unknown_found_done, found.unknown_found_not_done), (5, 5));
-    }
-
-    #[tokio::test]
-    async fn every_planted_difference_is_caught_and_named() {
-        let cases: [(Planted, &[&str]); 6] = [
-            (|workload| Lie::Forget(workload.id(3)), &["is not there"]),
-            (
-                |workload| Lie::Do(workload.transfer(1_000, workload.plan(1_000))),
-                &["holds", "was moved", "does another run use this seed?"],
-            ),
-            (|workload| Lie::Renumber(workload.id(7)), &["was acknowledged as entry"]),
-            (|workload| Lie::ChangeAmount(workload.id(11)), &["it was sent as"]),
-            (|workload| Lie::Credit(workload.population.wallet_id(4)), &["holds", "does not balance"]),
-            (|workload| Lie::Lose(workload.population.wallet_id(4)), &["is gone"]),
-        ];
-        for (lie, expected) in cases {
-            let found = verify_with(Some(lie)).await;
-            assert!(!found.passed());
-            for part in expected {
-                let named = found.first_differences.iter().any(|difference| difference.contains(part));
-                assert!(named, "{part:?} is not in {:#?}", found.first_differences);
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn a_refusal_that_was_done_all_the_same_is_caught() {
-        let ledger = LedgerInMemory::default();
-        let workload = sample(5, 10);
-        books::prepare(&ledger, workload.population, u32::MAX)
-            .await
-            .expect("the ledger takes the population");
-        let baseline = books::baseline(&ledger, workload.population).await.expect("the ledger can be read");
-        let mut testimony = Testimony::new(baseline.positions.clone());
-        let plan = workload.plan(0);
-        let done = ledger.create_transfers(&[workload.transfer(0, plan)]).await.expect("answered");
-        let told = client::ledger::Outcome { status: Status::InsufficientFunds, ..done[0] };
-        testimony.answered(0, plan, &told);
-        let found =
-            verify_once(&ledger, &workload, &baseline, &testimony).await.expect("the ledger can be read");
-        let text = found.first_differences.join("\n");
-        assert!(text.contains("was refused insufficient_funds, looked up it is created"), "{text}");
-    }
-
-    #[tokio::test]
-    async fn a_first_answer_that_claims_to_be_a_repetition_is_a_difference() {
-        let ledger = LedgerInMemory::default();
-        let workload = sample(5, 10);
-        books::prepare(&ledger, workload.population, u32::MAX)
-            .await
-            .expect("the ledger takes the population");
-        let baseline = books::baseline(&ledger, workload.population).await.expect("the ledger can be read");
-        let mut testimony = Testimony::new(baseline.positions.clone());
-        let transfer = workload.transfer(0, workload.plan(0));
-        ledger.create_transfers(std::slice::from_ref(&transfer)).await.expect("answered");
-        let again = ledger.create_transfers(&[transfer]).await.expect("answered");
-        testimony.answered(0, workload.plan(0), &again[0]);
-        let found =
-            verify_once(&ledger, &workload, &baseline, &testimony).await.expect("the ledger can be read");
-        assert_eq!(found.differences, 1);
-        assert!(found.first_differences[0].contains("was sent once"), "{:?}", found.first_differences);
-    }
-}
+#[path = "verification_tests.rs"]
+mod tests;

@@ -3,19 +3,23 @@
 
 use crate::books;
 use crate::ledger_calls::LedgerCalls;
+use crate::orders;
+use crate::progress_of_orders;
 use crate::survival::check_books::{check_books, check_entries};
 use crate::survival::check_openings::{count_openings, look_up_wallets, send_openings_again, settle_assets};
 use crate::survival::findings::Findings;
 use crate::survival::ledger_model::LedgerModel;
 use crate::survival::openings::Openings;
-use crate::survival::resend::send_again;
+use crate::survival::resend::{Settled, send_again};
 use crate::survival::round::Round;
 use crate::survival::told::{Told, compare};
-use crate::verification::fields_differ;
+use crate::verification::{answer_differs, order_differs, still_open};
+use crate::workload::Workload;
 use anyhow::Result;
-use client::ledger::{Status, Transfer};
+use client::TransferView;
+use client::ledger::{Order, Status};
 
-/// Acknowledged transfers of a round that are sent again, evenly spread over it.
+/// Acknowledged orders of a round that are sent again, evenly spread over it.
 const RESENT_MAX: usize = 2_000;
 
 /// Of earlier rounds, how many are sent again after each restart.
@@ -35,15 +39,17 @@ pub(crate) async fn check_round(
     count_openings(&before, &model.openings, findings);
     let told_before = round.told.clone();
 
+    await_expiry(ledger, &round, findings).await?;
     let mut entries = Vec::with_capacity(round.told.len());
-    look_up_transfers(ledger, model, &mut round, &mut entries, findings).await?;
+    look_up_orders(ledger, model, &mut round, &mut entries, findings).await?;
     look_up_wallets(ledger, model, &mut entries, findings).await?;
     check_entries(&mut entries, findings);
     let books = check_books(ledger, model, findings).await?;
     round.reads.check(&round.workload, &books.views, findings);
     settle_assets(ledger, model, &books.assets, findings).await?;
 
-    send_transfers_again(ledger, model, &mut round, &told_before, findings).await?;
+    send_orders_again(ledger, model, &mut round, &told_before, findings).await?;
+    await_expiry(ledger, &round, findings).await?;
     send_openings_again(ledger, model, findings).await?;
     check_books(ledger, model, findings).await?;
     model.archive.add(&round);
@@ -66,44 +72,64 @@ pub(crate) async fn check_archive(
     books::lookup_transfers(ledger, ids, |place, view| {
         let (workload, number) = known(place);
         findings.looked_up_again += 1;
-        compare(
-            archived[place].told,
-            view.as_ref(),
-            || format!("transfer {}", workload.id(number)),
-            findings,
-        );
-        if let Some(difference) = view.and_then(|view| fields_differ(workload, number, &view)) {
+        compare(archived[place].told, view.as_ref(), || format!("order {}", workload.id(number)), findings);
+        if let Some(difference) = view.and_then(|view| order_differs(workload, number, &view)) {
             findings.mismatch(difference);
         }
     })
     .await?;
-    let again: Vec<(Transfer, Told)> = model
+    let again: Vec<(Order, Told)> = model
         .archive
         .spread(ARCHIVED_RESENT_MAX)
         .iter()
         .filter(|archived| archived.told.is_on_record())
         .map(|archived| {
             let (workload, number) = model.archive.workload_and_number(archived);
-            (workload.transfer(number, workload.plan(number)), archived.told)
+            (workload.planned(number), archived.told)
         })
         .collect();
-    send_again(
-        &again,
-        async |transfers| ledger.create_transfers(transfers).await,
-        transfer_name,
-        &[],
-        findings,
-    )
-    .await
-    .map(drop)
+    submit_again(ledger, again, findings).await.map(drop)
 }
 
-fn transfer_name(transfer: &Transfer) -> String {
-    format!("transfer {}", transfer.id)
+/// Sends these again, those of a kind together; what is known of each then, in their order.
+async fn submit_again(
+    ledger: &impl LedgerCalls,
+    items: Vec<(Order, Told)>,
+    findings: &mut Findings,
+) -> Result<Vec<Settled>> {
+    let mut settled: Vec<Settled> =
+        items.iter().map(|&(_, told)| Settled { told, done_now: false }).collect();
+    for group in orders::by_kind(items, |(order, _)| order) {
+        let (places, items): (Vec<usize>, Vec<(Order, Told)>) = group.into_iter().unzip();
+        let send = async |orders: &[Order]| ledger.submit(&orders.iter().cloned().collect()).await;
+        let name = |order: &Order| format!("order {}", order.id());
+        // What is refused for its shape is never on record, so it is refused so every time.
+        let free = [Status::AmountMustNotBeZero, Status::LegsDoNotBalance];
+        let known = send_again(&items, send, name, &free, findings).await?;
+        for (place, known) in places.into_iter().zip(known) {
+            settled[place] = known;
+        }
+    }
+    Ok(settled)
 }
 
-/// Every transfer of the round, by id. Unknown ones that are found count as answered from here on.
-async fn look_up_transfers(
+/// Waits until the holds of the round have expired that are left to, if they are there.
+async fn await_expiry(ledger: &impl LedgerCalls, round: &Round, findings: &mut Findings) -> Result<()> {
+    if round.workload.steps() == 1 {
+        return Ok(());
+    }
+    let sent = (0_u64..).zip(&round.told).filter(|(_, told)| **told != Told::NotSent);
+    let left = sent
+        .map(|(number, _)| number)
+        .filter(|&number| round.workload.find(number).is_some_and(|plan| plan.is_left_to_expire()));
+    for text in still_open(ledger, &round.workload, left.collect()).await? {
+        findings.mismatch(text);
+    }
+    Ok(())
+}
+
+/// Every order of the round, by id. Unknown ones that are found count as answered from here on.
+async fn look_up_orders(
     ledger: &impl LedgerCalls,
     model: &mut LedgerModel,
     round: &mut Round,
@@ -113,6 +139,8 @@ async fn look_up_transfers(
     let Round { workload, told, .. } = round;
     let workload = &*workload;
     let ids = (0..told.len()).map(|number| workload.id(number as u64));
+    // Of scripts: what has become of an order follows from those after it.
+    let mut views: Vec<(u64, TransferView)> = Vec::new();
     books::lookup_transfers(ledger, ids, |place, view| {
         let number = place as u64;
         let told = &mut told[place];
@@ -124,25 +152,46 @@ async fn look_up_transfers(
             Told::Unknown => findings.unknown += 1,
             Told::NotSent => {}
         }
-        compare(*told, view.as_ref(), || format!("transfer {}", workload.id(number)), findings);
+        compare(*told, view.as_ref(), || format!("order {}", workload.id(number)), findings);
         let Some(view) = view else { return };
         entries.push((view.outcome.seq, view.outcome.timestamp_ns));
-        if view.outcome.status == Status::Created {
-            model.positions.apply(workload.plan(number));
-        }
-        if let Some(difference) = fields_differ(workload, number, &view) {
+        let differences = [order_differs(workload, number, &view), answer_differs(workload, number, &view)];
+        for difference in differences.into_iter().flatten() {
             findings.mismatch(difference);
+        }
+        if view.outcome.status == Status::Created
+            && let Some(plan) = workload.find(number)
+        {
+            model.positions.apply(&plan.effect);
         }
         if *told == Told::Unknown {
             findings.found_after_crash += 1;
             *told = (&view.outcome).into();
         }
+        if workload.steps() > 1 {
+            views.push((number, view));
+        }
     })
-    .await
+    .await?;
+    check_progress(workload, &views, findings);
+    Ok(())
 }
 
-/// Sends all unknown transfers of the round again, and some of those that were acknowledged.
-async fn send_transfers_again(
+/// What has become of each order that was found is what those did about it that were found, too.
+fn check_progress(workload: &Workload, views: &[(u64, TransferView)], findings: &mut Findings) {
+    let is_done = |number: u64| {
+        let place = views.binary_search_by_key(&number, |&(number, _)| number);
+        place.is_ok_and(|place| views[place].1.outcome.status == Status::Created)
+    };
+    for (number, view) in views.iter().filter(|(number, _)| workload.find(*number).is_some()) {
+        if let Some(difference) = progress_of_orders::difference(workload, *number, view, is_done) {
+            findings.mismatch(difference);
+        }
+    }
+}
+
+/// Sends all unknown orders of the round again, and some of those that were acknowledged.
+async fn send_orders_again(
     ledger: &impl LedgerCalls,
     model: &mut LedgerModel,
     round: &mut Round,
@@ -150,23 +199,27 @@ async fn send_transfers_again(
     findings: &mut Findings,
 ) -> Result<()> {
     let step = (round.told.len() / RESENT_MAX).max(1);
+    // Scripts are as many numbers long, and from each of their steps some are to be taken.
+    let is_taken = |number: usize| (number / round.workload.steps() as usize).is_multiple_of(step);
     let numbers: Vec<usize> = (0..round.told.len())
         .filter(|&number| match told_before[number] {
             Told::Unknown => true,
-            told => told.is_on_record() && number.is_multiple_of(step),
+            told => told.is_on_record() && is_taken(number),
         })
         .collect();
-    let transfer = |number: usize| {
-        let number = number as u64;
-        round.workload.transfer(number, round.workload.plan(number))
-    };
-    let items: Vec<_> = numbers.iter().map(|&number| (transfer(number), round.told[number])).collect();
-    let send = async |transfers: &[Transfer]| ledger.create_transfers(transfers).await;
-    let settled = send_again(&items, send, transfer_name, &[], findings).await?;
+    let items = numbers.iter().map(|&number| (round.workload.planned(number as u64), round.told[number]));
+    let settled = submit_again(ledger, items.collect(), findings).await?;
     for (number, settled) in numbers.into_iter().zip(settled) {
         round.told[number] = settled.told;
+        let plan = round.workload.plan(number as u64);
         if settled.done_now {
-            model.positions.apply(round.workload.plan(number as u64));
+            model.positions.apply(&plan.effect);
+        }
+        if let Told::Answered { status, .. } = settled.told
+            && !plan.expected.allows_status(status)
+        {
+            let id = round.workload.id(number as u64);
+            findings.mismatch(format!("order {id} must be {:?}, it is {status}", plan.expected));
         }
     }
     Ok(())

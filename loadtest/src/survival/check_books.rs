@@ -3,6 +3,7 @@
 
 use crate::books;
 use crate::ledger_calls::LedgerCalls;
+use crate::refusing_wallets::RefusingWallet;
 use crate::survival::findings::Findings;
 use crate::survival::ledger_model::LedgerModel;
 use anyhow::{Context, Result};
@@ -19,7 +20,7 @@ pub(crate) struct Books {
     pub(crate) assets: BTreeSet<AssetId>,
 }
 
-/// Balances are the fold of all transfers found, the trial balance is balanced, and all assets are in it.
+/// Balances are the fold of all orders found, the trial balance is balanced, and all assets are in it.
 pub(crate) async fn check_books(
     ledger: &impl LedgerCalls,
     model: &mut LedgerModel,
@@ -32,6 +33,15 @@ pub(crate) async fn check_books(
             findings.mismatch(difference);
         }
     }
+    let refusing = books::refusing_wallets(ledger, model.population).await?;
+    for ((wallet, before), view) in RefusingWallet::ALL.into_iter().zip(&model.refusing).zip(refusing) {
+        let now = view.map(|view| view.position);
+        if now != *before {
+            findings.mismatch(format!(
+                "the wallet {wallet:?} refuses everything, it held {before:?} and holds {now:?}"
+            ));
+        }
+    }
     let trial_balance = ledger.trial_balance().await.context("reading the trial balance")?;
     model.last_seq = trial_balance.as_of_seq;
     let mut assets = BTreeSet::new();
@@ -41,11 +51,21 @@ pub(crate) async fn check_books(
         if !totals.is_balanced() {
             findings.mismatch(format!("asset {id} does not balance: {totals:?}"));
         }
-        let moved = totals.debits_posted.wrapping_sub(model.moved_before);
-        if id == model.population.asset_id() && moved != model.positions.moved() {
+        if id != model.population.asset_id() {
+            continue;
+        }
+        let moved = totals.debits_posted.wrapping_sub(model.totals_before.debits_posted);
+        if moved != model.positions.moved() {
             findings.mismatch(format!(
-                "in asset {id} {moved} was moved, the transfers found sum to {}",
+                "in asset {id} {moved} was moved, the orders found sum to {}",
                 model.positions.moved()
+            ));
+        }
+        let held = totals.debits_pending.wrapping_sub(model.totals_before.debits_pending).cast_signed();
+        if held != model.positions.held() {
+            findings.mismatch(format!(
+                "in asset {id} {held} is held, the orders found sum to {}",
+                model.positions.held()
             ));
         }
     }

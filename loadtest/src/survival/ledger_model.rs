@@ -9,6 +9,8 @@ use crate::survival::openings::Openings;
 use crate::survival::reads::Reads;
 use crate::survival::round::Round;
 use client::BalanceView;
+use client::ledger::Position;
+use client::ledger::fold::AssetTotals;
 
 /// The model.
 #[derive(Debug)]
@@ -17,14 +19,16 @@ pub(crate) struct LedgerModel {
     pub(crate) positions: ExpectedPositions,
     pub(crate) openings: Openings,
     pub(crate) archive: Archive,
-    /// What had been moved in the asset of the population when the model began.
-    pub(crate) moved_before: u128,
+    /// The totals of the asset of the population when the model began.
+    pub(crate) totals_before: AssetTotals,
+    /// What the wallets hold that refuse everything.
+    pub(crate) refusing: Vec<Option<Position>>,
     /// The newest entry that was seen.
     pub(crate) last_seq: u64,
 }
 
 impl LedgerModel {
-    /// Of a ledger on which nothing but the population has been prepared. At most `archived_max` transfers of earlier
+    /// Of a ledger on which nothing but the population has been prepared. At most `archived_max` orders of earlier
     /// rounds are kept.
     pub(crate) fn new(population: Population, baseline: Baseline, archived_max: usize) -> Self {
         Self {
@@ -32,7 +36,8 @@ impl LedgerModel {
             positions: baseline.positions,
             openings: Openings::new(population),
             archive: Archive::new(archived_max),
-            moved_before: baseline.totals.debits_posted,
+            totals_before: baseline.totals,
+            refusing: baseline.refusing,
             last_seq: 0,
         }
     }

@@ -7,6 +7,7 @@ use crate::survival::openings::Openings;
 use crate::survival::told::Sent;
 use crate::transfer_ids::TransferIds;
 use crate::workload::Workload;
+use crate::workload_kind::WorkloadKind;
 use rand::Rng;
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
@@ -46,7 +47,21 @@ pub(crate) enum LoadKind {
     WalletCreation,
     /// Assets are created, and wallets in them.
     AssetCreation,
+    /// Holds that are captured, released or left to expire.
+    Holds,
+    /// Transactions of many legs, some of which are reversed.
+    MultiLeg,
+    /// Transfers, holds and their ends, and reversals; every seventh request reads.
+    Mixed,
+    /// Orders of every kind that must be refused, each with a status of its own.
+    RefusedOrders,
 }
+
+/// Legs of a transaction in [`LoadKind::MultiLeg`].
+const LEGS_MAX: u8 = 64;
+
+/// How much of [`LoadKind::Mixed`] reads.
+const MIXED_READ_SHARE: f64 = 0.15;
 
 /// The most of everything.
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +93,7 @@ pub(crate) struct LoadPlan {
 }
 
 impl LoadKind {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Single,
         Self::Batches,
         Self::LargeBatches,
@@ -89,6 +104,10 @@ impl LoadKind {
         Self::Reads,
         Self::WalletCreation,
         Self::AssetCreation,
+        Self::Holds,
+        Self::MultiLeg,
+        Self::Mixed,
+        Self::RefusedOrders,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -103,6 +122,10 @@ impl LoadKind {
             Self::Reads => "reads",
             Self::WalletCreation => "wallet creation",
             Self::AssetCreation => "asset creation",
+            Self::Holds => "holds",
+            Self::MultiLeg => "many legs",
+            Self::Mixed => "mixed",
+            Self::RefusedOrders => "refused orders",
         }
     }
 
@@ -130,7 +153,10 @@ impl LoadKind {
                 batch: (limits.server_batch / 8).max(1)..=limits.server_batch,
                 ..plan
             },
-            Self::Zipf | Self::Hot | Self::Refusals => plan,
+            Self::Zipf | Self::Hot | Self::Refusals | Self::Holds | Self::MultiLeg | Self::RefusedOrders => {
+                plan
+            }
+            Self::Mixed => LoadPlan { read_share: MIXED_READ_SHARE, ..plan },
             Self::Retries => LoadPlan { sent: Sent::Repeatedly, ..plan },
             Self::Reads => LoadPlan { read_share: 0.5, ..plan },
             Self::WalletCreation | Self::AssetCreation => LoadPlan { opening_share: 0.2, ..plan },
@@ -145,6 +171,8 @@ impl LoadKind {
             Self::Zipf => WalletChooser::new(Distribution::Zipf, wallets),
             Self::Hot => WalletChooser::new(Distribution::Hot(HOT_PERCENT), wallets),
             Self::Refusals => WalletChooser::new(Distribution::Uniform, poor),
+            // Only what a script is about is to stand against it.
+            Self::RefusedOrders => WalletChooser::new(Distribution::Uniform, population.funded()),
             _ => WalletChooser::new(Distribution::Uniform, wallets),
         };
         let workload = Workload::new(population, TransferIds::unused(), chooser, seed, 0.0);
@@ -154,7 +182,17 @@ impl LoadKind {
             Self::AssetCreation => {
                 workload.with_newborns(openings.reserve_assets(ASSETS_PER_ROUND, WALLETS_PER_ASSET))
             }
-            _ => workload,
+            Self::Holds => workload.of_kind(WorkloadKind::Holds),
+            Self::MultiLeg => workload.of_kind(WorkloadKind::MultiLeg).with_legs(LEGS_MAX),
+            Self::Mixed => workload.of_kind(WorkloadKind::Mixed),
+            Self::RefusedOrders => workload.of_kind(WorkloadKind::Refusals),
+            Self::Single
+            | Self::Batches
+            | Self::LargeBatches
+            | Self::Zipf
+            | Self::Hot
+            | Self::Retries
+            | Self::Reads => workload,
         }
     }
 }
@@ -184,6 +222,8 @@ impl<Card: Copy> Deck<Card> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::planned_order::Expected;
+    use crate::refusing_wallets::RefusingWallet;
     use rand::SeedableRng;
     use std::collections::BTreeSet;
 
@@ -215,10 +255,13 @@ mod tests {
         for kind in LoadKind::ALL {
             let workload = kind.workload(population, &mut openings, 5);
             let known = population.wallets() + openings.wallets().len() as u32;
-            for number in 0..2_000 {
-                let plan = workload.plan(number);
-                assert!((1..=known).contains(&plan.debit) && (1..=known).contains(&plan.credit), "{kind:?}");
-                workload.transfer(number, plan).check_shape().expect("the shape is right");
+            for (number, plan) in (0..2_000).filter_map(|number| Some((number, workload.find(number)?))) {
+                let refuses = |wallet: u32| RefusingWallet::ALL.iter().any(|one| one.number() == wallet);
+                let mut wallets = plan.wallets().into_iter();
+                assert!(wallets.all(|wallet| (1..=known).contains(&wallet) || refuses(wallet)), "{kind:?}");
+                let is_refused = matches!(plan.expected, Expected::Refused(_));
+                let shape = workload.order(number, &plan.asked).check_shape();
+                assert!(shape.is_ok() || is_refused, "{kind:?} {shape:?}");
             }
         }
         assert_eq!(openings.wallets().len() as u32, WALLETS_PER_ROUND + ASSETS_PER_ROUND * WALLETS_PER_ASSET);

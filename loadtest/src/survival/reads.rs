@@ -2,10 +2,11 @@
 //! earlier reply has shown, and nothing that is gone after a crash.
 
 use crate::expected_positions::ExpectedPositions;
+use crate::planned_order::Effect;
 use crate::survival::findings::Findings;
 use crate::survival::told::{Told, compare};
-use crate::verification::fields_differ;
-use crate::workload::{PlannedTransfer, Workload};
+use crate::verification::order_differs;
+use crate::workload::Workload;
 use client::ledger::{Position, TransferId, WalletId};
 use client::{BalanceView, TransferView, TrialBalance};
 use rand::Rng;
@@ -43,9 +44,9 @@ impl Reads {
         Self { acknowledged: positions, seen: HashMap::new() }
     }
 
-    /// A transfer was acknowledged as done.
-    pub(crate) fn acknowledge(&mut self, plan: PlannedTransfer) {
-        self.acknowledged.apply(plan);
+    /// An order was acknowledged as done that does this.
+    pub(crate) fn acknowledge(&mut self, effect: &Effect) {
+        self.acknowledged.apply(effect);
     }
 
     /// The next read, by chance.
@@ -116,7 +117,7 @@ impl Reads {
             if told.is_on_record() {
                 compare(told, view.as_ref(), name, findings);
             }
-            if let Some(difference) = view.as_ref().and_then(|view| fields_differ(workload, number, view)) {
+            if let Some(difference) = view.as_ref().and_then(|view| order_differs(workload, number, view)) {
                 findings.mismatch(difference);
             }
         }
@@ -155,7 +156,7 @@ impl Read {
     }
 }
 
-/// Both counters only ever grow.
+/// What was posted only ever grows; what is held comes and goes.
 fn most(one: Position, other: Position) -> Position {
     Position {
         debits_posted: one.debits_posted.max(other.debits_posted),
@@ -167,6 +168,7 @@ fn most(one: Position, other: Position) -> Position {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::planned_order::PlannedTransfer;
     use crate::workload::tests::sample;
 
     fn view(debits_posted: u128, credits_posted: u128) -> BalanceView {
@@ -178,16 +180,16 @@ mod tests {
     fn a_read_shows_what_was_acknowledged_and_what_was_shown_before() {
         let workload = sample(1, 5);
         let mut reads = Reads::new(ExpectedPositions::new(vec![Position::default(); 6]));
-        let mut note = |acknowledged: Option<PlannedTransfer>, shown: Option<BalanceView>| {
-            if let Some(plan) = acknowledged {
-                reads.acknowledge(plan);
+        let mut note = |acknowledged: Option<Effect>, shown: Option<BalanceView>| {
+            if let Some(effect) = acknowledged {
+                reads.acknowledge(&effect);
             }
             let mut findings = Findings::default();
             let asked = [(1, reads.least(1))];
             reads.note_balances(&workload, &asked, &[shown], &mut findings);
             findings.mismatches
         };
-        let paid = |amount| Some(PlannedTransfer { debit: 2, credit: 1, amount });
+        let paid = |amount| Some(Effect::Move(PlannedTransfer { debit: 2, credit: 1, amount }));
         assert_eq!(note(None, Some(view(0, 0))), 0);
         assert_eq!(note(paid(10), Some(view(0, 10))), 0);
         assert_eq!(note(paid(5), Some(view(0, 10))), 1, "an acknowledged transfer is not shown");

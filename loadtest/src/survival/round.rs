@@ -1,18 +1,21 @@
 //! One stretch of load: what it asked for, and what it was told of every single thing.
 
+use crate::agenda::Agenda;
 use crate::call_error;
 use crate::ledger_calls::Answers;
+use crate::orders::Orders;
+use crate::repetition;
 use crate::survival::findings::Findings;
 use crate::survival::load_kind::{LoadKind, LoadPlan, WALLETS_PER_ASSET};
 use crate::survival::openings::Openings;
 use crate::survival::reads::{Read, Reads};
 use crate::survival::told::{Sent, Told};
 use crate::workload::Workload;
-use client::ledger::{Outcome, Transfer};
+use client::ledger::{Outcome, Refusal};
 use client::{ClientError, NewAsset};
 use rand::Rng;
 use rand::rngs::SmallRng;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Where transfers are repeated: how many of all, and how many of these are of the newest, which may be under way.
 const REPEATED_SHARE: f64 = 0.5;
@@ -30,7 +33,7 @@ const OPENED_AGAIN_SHARE: f64 = 0.25;
 pub(crate) struct Round {
     pub(crate) kind: LoadKind,
     pub(crate) workload: Workload,
-    /// By the number of the transfer.
+    /// By the number of the order.
     pub(crate) told: Vec<Told>,
     pub(crate) openings: Openings,
     pub(crate) reads: Reads,
@@ -39,13 +42,15 @@ pub(crate) struct Round {
     /// Requests that were answered, with whatever.
     pub(crate) answered: u64,
     plan: LoadPlan,
+    agenda: Agenda,
+    started: Instant,
 }
 
 /// The next request of a task.
 #[derive(Debug)]
 pub(crate) enum Request {
     /// By their numbers.
-    Transfers(Vec<u64>),
+    Orders(Vec<u64>),
     Read(Read),
     /// By their indices.
     OpenWallets(Vec<usize>),
@@ -62,10 +67,11 @@ impl Round {
         reads: Reads,
     ) -> Self {
         let (told, heard) = (Vec::new(), Findings::default());
-        Self { kind, workload, told, openings, reads, heard, answered: 0, plan }
+        let (agenda, started) = (Agenda::default(), Instant::now());
+        Self { kind, workload, told, openings, reads, heard, answered: 0, plan, agenda, started }
     }
 
-    /// Transfers of which no answer has told.
+    /// Orders of which no answer has told.
     #[cfg(test)]
     fn unknown(&self) -> usize {
         self.told.iter().filter(|&&told| told == Told::Unknown).count()
@@ -85,7 +91,18 @@ impl Round {
             return Some(opening);
         }
         let count = random.random_range(self.plan.batch.clone());
-        Some(Request::Transfers((0..count).map(|_| self.next_transfer(random)).collect()))
+        if self.workload.steps() == 1 {
+            return Some(Request::Orders((0..count).map(|_| self.next_transfer(random)).collect()));
+        }
+        let numbers = self.agenda.next(&self.workload, count, self.started.elapsed());
+        for &number in &numbers {
+            // Scripts are begun in their order, so that nothing of one is known before the whole of it has its place.
+            let steps = self.workload.steps();
+            let known = self.told.len().max(((number / steps + 1) * steps) as usize);
+            self.told.resize(known, Told::NotSent);
+            self.told[number as usize] = Told::Unknown;
+        }
+        Some(Request::Orders(numbers))
     }
 
     fn next_transfer(&mut self, random: &mut SmallRng) -> u64 {
@@ -118,9 +135,8 @@ impl Round {
         (!indices.is_empty()).then_some(Request::OpenWallets(indices))
     }
 
-    pub(crate) fn transfers(&self, numbers: &[u64]) -> Vec<Transfer> {
-        let workload = &self.workload;
-        numbers.iter().map(|&number| workload.transfer(number, workload.plan(number))).collect()
+    pub(crate) fn orders(&self, numbers: &[u64]) -> Orders {
+        numbers.iter().map(|&number| self.workload.planned(number)).collect()
     }
 
     pub(crate) fn asset(&self, index: usize) -> NewAsset {
@@ -128,7 +144,7 @@ impl Round {
     }
 
     /// Notes what was told, and says how long to wait after an error.
-    pub(crate) fn note_transfers(&mut self, numbers: &[u64], result: Answers<Outcome>) -> Option<Duration> {
+    pub(crate) fn note_orders(&mut self, numbers: &[u64], result: Answers<Outcome>) -> Option<Duration> {
         let outcomes = match self.answered(numbers.len(), result) {
             Ok(outcomes) => outcomes,
             Err(error) => {
@@ -143,14 +159,39 @@ impl Round {
         };
         for (&number, outcome) in numbers.iter().zip(&outcomes) {
             let told = &mut self.told[number as usize];
-            let was_done = told.is_done();
+            let was_known = told.is_on_record();
             let id = self.workload.id(number);
-            told.hear(outcome, self.plan.sent, || format!("transfer {id}"), &mut self.heard);
-            if told.is_done() && !was_done {
-                self.reads.acknowledge(self.workload.plan(number));
+            told.hear(outcome, self.plan.sent, || format!("order {id}"), &mut self.heard);
+            if told.is_on_record() && !was_known {
+                self.note_new(number, outcome);
             }
         }
         None
+    }
+
+    /// An order was answered for good, for the first time.
+    fn note_new(&mut self, number: u64, outcome: &Outcome) {
+        let plan = self.workload.plan(number);
+        let Outcome { status, detail, .. } = repetition::original(outcome);
+        // What it lacked is not told again to its repetition.
+        let is_as_expected = if outcome.replayed {
+            plan.expected.allows_status(status)
+        } else {
+            plan.expected.allows(Refusal { status, detail })
+        };
+        if self.told[number as usize].is_done() {
+            self.reads.acknowledge(&plan.effect);
+        }
+        if is_as_expected {
+            self.agenda.follow(&self.workload, number, self.started.elapsed());
+        } else {
+            self.heard.mismatch(format!(
+                "order {} ({:?}) must be {:?}, it was answered {outcome:?}",
+                self.workload.id(number),
+                plan.asked,
+                plan.expected
+            ));
+        }
     }
 
     pub(crate) fn note_wallets(&mut self, indices: &[usize], result: Answers<Outcome>) -> Option<Duration> {
@@ -243,9 +284,9 @@ pub(crate) mod tests {
         assert_eq!(numbers, [0, 1, 2, 3, 4, 5]);
         let unavailable = Outcome { status: Status::Unavailable, ..created(0) };
         let lost = || ClientError::ConnectionLost { reason: "killed".into() };
-        round.note_transfers(&numbers[..2], Ok(vec![created(7), unavailable]));
-        round.note_transfers(&numbers[2..3], Err(lost()));
-        round.note_transfers(
+        round.note_orders(&numbers[..2], Ok(vec![created(7), unavailable]));
+        round.note_orders(&numbers[2..3], Err(lost()));
+        round.note_orders(
             &numbers[3..],
             Err(ClientError::OutcomeUnknown { answered: 0, source: Box::new(lost()) }),
         );
@@ -253,7 +294,7 @@ pub(crate) mod tests {
         let unknown = Told::Unknown;
         assert_eq!(round.told, [answered, unknown, Told::NotSent, unknown, unknown, unknown]);
         assert!(round.heard.passed());
-        round.note_transfers(&numbers[3..], Ok(vec![created(8)]));
+        round.note_orders(&numbers[3..], Ok(vec![created(8)]));
         assert_eq!(round.heard.mismatches, 1, "three were sent");
         assert_eq!(round.unknown(), 4);
     }
@@ -264,7 +305,7 @@ pub(crate) mod tests {
         let mut random = SmallRng::seed_from_u64(1);
         let numbers: Vec<u64> = (0..1_000).map(|_| round.next_transfer(&mut random)).collect();
         assert!((400..600).contains(&round.told.len()), "half are repetitions: {}", round.told.len());
-        round.note_transfers(&numbers, Err(ClientError::ConnectionLost { reason: "killed".into() }));
+        round.note_orders(&numbers, Err(ClientError::ConnectionLost { reason: "killed".into() }));
         assert_eq!(round.unknown(), round.told.len());
     }
 
@@ -276,7 +317,7 @@ pub(crate) mod tests {
             let (mut transfers, mut reads, mut openings) = (0, 0, 0);
             for _ in 0..500 {
                 match round.next(&mut random).expect("there is no end to it yet") {
-                    Request::Transfers(numbers) => transfers += numbers.len(),
+                    Request::Orders(numbers) => transfers += numbers.len(),
                     Request::Read(_) => reads += 1,
                     Request::OpenWallets(indices) | Request::CreateAsset(_, indices) => {
                         openings += indices.len();
@@ -284,7 +325,7 @@ pub(crate) mod tests {
                 }
             }
             assert!(transfers > 0);
-            assert_eq!(reads > 0, kind == LoadKind::Reads, "{kind:?}");
+            assert_eq!(reads > 0, matches!(kind, LoadKind::Reads | LoadKind::Mixed), "{kind:?}");
             let opens = matches!(kind, LoadKind::WalletCreation | LoadKind::AssetCreation);
             assert_eq!(openings > 0, opens, "{kind:?}");
         }

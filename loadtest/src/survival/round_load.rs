@@ -1,6 +1,7 @@
 //! The tasks that send a round. They go on until they are told to stop, or the server is gone.
 
 use crate::measurements::Measurements;
+use crate::request_channel::submit_over;
 use crate::survival::load_kind::LoadPlan;
 use crate::survival::pace::Pace;
 use crate::survival::reads::{Read, Reads};
@@ -118,7 +119,7 @@ impl Shared {
         while !self.is_over(&connection) {
             let Some(request) = self.lock().next(&mut random) else { return };
             let weight = match &request {
-                Request::Transfers(numbers) => numbers.len() as u64,
+                Request::Orders(numbers) => numbers.len() as u64,
                 _ => 1,
             };
             let pause = self.execute(&connection, request).await.unwrap_or_default();
@@ -147,21 +148,20 @@ impl Shared {
     async fn execute(&self, connection: &Connection, request: Request) -> Option<Duration> {
         let sent = Instant::now();
         match request {
-            Request::Transfers(numbers) => {
-                let transfers = self.lock().transfers(&numbers);
-                let result = connection.create_transfers(&transfers).await;
+            Request::Orders(numbers) => {
+                let orders = self.lock().orders(&numbers);
+                let result = submit_over(connection, &orders).await;
                 self.measure(&result, |measurements, outcomes| {
-                    measurements.transfers_sent += transfers.len() as u64;
-                    measurements.transfers_answered(sent.elapsed());
+                    measurements.transfers_sent += numbers.len() as u64;
+                    measurements.orders_answered(sent.elapsed());
                     for outcome in outcomes {
+                        measurements.outcome(orders.kind(), outcome.status);
                         if outcome.status.is_success() {
-                            measurements.transfers_acknowledged += 1;
-                        } else {
-                            measurements.refused(outcome.status.name());
+                            measurements.acknowledged(self.meter.started.elapsed());
                         }
                     }
                 });
-                self.lock().note_transfers(&numbers, result)
+                self.lock().note_orders(&numbers, result)
             }
             Request::Read(read) => self.read(connection, read, sent).await,
             Request::OpenWallets(indices) => self.open_wallets(connection, &indices).await,

@@ -61,13 +61,14 @@ impl TestedLedger {
         let start_took = starting.elapsed();
         let client = connect(&address).await?;
         books::prepare(&client, population, population.funded() + 1).await?;
+        books::prepare_refusing_wallets(&client, population).await?;
         let baseline = books::baseline(&client, population).await?;
         let model = LedgerModel::new(population, baseline, archived_max);
         let server = Some(server);
         Ok(Self { command, server, address, client, model, start_took, stop_took: TOOK_AT_FIRST })
     }
 
-    /// What the server takes in one request of transfers.
+    /// What the server takes in one request of transfers; of other orders it may be less, and loads of these send less.
     pub(crate) fn server_batch(&self) -> u64 {
         u64::from(self.client.limits().batch_max(Operation::CreateTransfers))
     }
