@@ -7,8 +7,8 @@
 use actors::{Answer, Answered, Engine, EngineOptions, Operations};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ledger::{
-    Asset, AssetCode, AssetId, NewWallet, OverdraftLimit, Owner, Status, Transfer, TransferId, WalletFlags,
-    WalletId,
+    Asset, AssetCode, AssetId, NewWallet, Order, OverdraftLimit, Owner, Status, Transfer, TransferId,
+    WalletFlags, WalletId,
 };
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
@@ -89,8 +89,8 @@ impl Ledger {
                 metadata: Box::default(),
             }
         });
-        let transfers = transfers.collect();
-        self.submit(Operations::CreateTransfers { transfers, with_balances: false });
+        let orders = transfers.map(Order::Transfer).collect();
+        self.submit(Operations::Orders { orders, with_balances: false });
     }
 
     fn take_answer(&self) {

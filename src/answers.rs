@@ -66,15 +66,18 @@ pub(crate) fn reply(operation: Operation, answer: Answer, telemetry: &Telemetry)
                 Operation::VoidPending => Reply::VoidPending(answered(outcomes)),
                 Operation::Reverse => Reply::Reverse(answered(outcomes)),
                 Operation::CreateTransactions => Reply::CreateTransactions(answered(outcomes)),
-                read => panic!("{read} is never answered with outcomes"),
+                other => panic!("{other} is never answered with outcomes"),
             }
         }
-        Answer::Wallets(views) if operation == Operation::LookupWallets => {
-            Reply::LookupWallets(views.into_iter().map(|view| view.map(wallet_view)).collect())
-        }
-        Answer::Wallets(views) => {
-            Reply::Balances(views.iter().map(|view| view.as_ref().map(balance_view)).collect())
-        }
+        Answer::Wallets(views) => match operation {
+            Operation::LookupWallets => {
+                Reply::LookupWallets(views.into_iter().map(|view| view.map(wallet_view)).collect())
+            }
+            Operation::Balances => {
+                Reply::Balances(views.iter().map(|view| view.as_ref().map(balance_view)).collect())
+            }
+            other => panic!("{other} is never answered with wallets"),
+        },
         Answer::Transfers(views) => {
             Reply::LookupTransfers(views.into_iter().map(|view| view.map(transfer_view)).collect())
         }

@@ -10,7 +10,7 @@ use protocol::{
 };
 
 /// The largest item of a request beside its own bytes, to each byte that it takes on the wire at least: an asset takes
-/// 13 bytes there, and here a string and its length. Wallets and transfers have more of both.
+/// 13 bytes there, and here a string and its length. All others have more of both, the legs of a transaction too.
 const BYTES_PER_WIRE_BYTE: u64 = 4;
 
 /// Checks it for one input.

@@ -99,7 +99,7 @@ fn progress_rows(order: &Order, progress: &Progress) -> Vec<(&'static str, Strin
     match *progress {
         Progress::None => Vec::new(),
         Progress::Hold { terms, state } => vec![
-            ("hold", state.name().to_owned()),
+            ("state", state.name().to_owned()),
             (
                 "expires",
                 if terms.expires_at_ns == u64::MAX { "never".to_owned() } else { time(terms.expires_at_ns) },

@@ -33,10 +33,7 @@ async fn a_connection_with_as_much_under_way_as_it_may_is_not_read_from_until_it
         }
         let trace = transfer(1, BANK, 2, 1);
         let transfers = [trace.clone()];
-        bytes.extend(request(
-            LAST,
-            RequestRef::CreateTransfers { transfers: &transfers, with_balances: false },
-        ));
+        bytes.extend(request(LAST, RequestRef::CreateTransfers { orders: &transfers, with_balances: false }));
         let greedy = RawConnection::open(&server).await;
         let (mut replies, mut requests) = greedy.stream.into_split();
         // What the server does not read, and the buffers do not take, waits in there.

@@ -24,7 +24,7 @@ async fn each_malformed_frame_has_its_own_answer_and_closes_only_its_connection_
     let mut bystander = RawConnection::open(&server).await;
     let ping = request(1, RequestRef::Ping);
     let transfers = [transfer(1, 1, 2, 3)];
-    let right = request(1, RequestRef::CreateTransfers { transfers: &transfers, with_balances: false });
+    let right = request(1, RequestRef::CreateTransfers { orders: &transfers, with_balances: false });
     let mut lying = right.clone();
     // The count of transfers stands behind header, deadline, trace id and flag.
     lying[16 + 4 + 16 + 1..][..8].copy_from_slice(&u64::MAX.to_le_bytes());
@@ -164,7 +164,7 @@ async fn a_client_that_hangs_up_anywhere_harms_nobody() {
     let client = server.client().await;
     open_books(&client, &[wallet(2)]).await;
     let transfers: Vec<_> = (1..=50).map(|id| transfer(id, BANK, 2, 1)).collect();
-    let bytes = request(1, RequestRef::CreateTransfers { transfers: &transfers, with_balances: false });
+    let bytes = request(1, RequestRef::CreateTransfers { orders: &transfers, with_balances: false });
     for length in (0..bytes.len()).step_by(97) {
         let mut connection = RawConnection::open(&server).await;
         connection.send(&bytes[..length]).await;
@@ -263,8 +263,8 @@ async fn beyond_the_global_bound_requests_are_turned_away_at_once_and_may_be_sen
     let mut two = RawConnection::open(&server).await;
     // Both at once do not fit. Which of them is turned away, if they meet, is chance: so it is tried often.
     for _ in 0..2_000 {
-        one.send(&request(1, RequestRef::CreateTransfers { transfers: &ones, with_balances: false })).await;
-        two.send(&request(2, RequestRef::CreateTransfers { transfers: &twos, with_balances: false })).await;
+        one.send(&request(1, RequestRef::CreateTransfers { orders: &ones, with_balances: false })).await;
+        two.send(&request(2, RequestRef::CreateTransfers { orders: &twos, with_balances: false })).await;
         for connection in [&mut one, &mut two] {
             match connection.reply().await.1 {
                 Reply::Error(error) => {
@@ -296,7 +296,7 @@ async fn random_mutations_of_right_frames_never_kill_the_server() {
     let wallets = [wallet(5)];
     let assets: [NewAsset; 1] = [asset(USD, "USD")];
     let seeds: Vec<Vec<u8>> = [
-        RequestRef::CreateTransfers { transfers: &transfers, with_balances: true },
+        RequestRef::CreateTransfers { orders: &transfers, with_balances: true },
         RequestRef::CreateWallets(&wallets),
         RequestRef::CreateAssets(&assets),
         RequestRef::LookupWallets(&ids),

@@ -1,6 +1,6 @@
 //! Assets, wallets and transfers as the tests want them, and a source of chance that can be repeated.
 
-use client::{Client, NewAsset};
+use client::{Client, NewAsset, WalletView};
 use ledger::{
     AssetId, NewWallet, Outcome, OverdraftLimit, Owner, RefusalDetail, Status, Transfer, TransferId,
     WalletFlags, WalletId,
@@ -88,6 +88,11 @@ pub(crate) async fn balance(client: &Client, wallet: u128) -> i128 {
 /// What the repetition of an operation that was done is answered.
 pub(crate) fn exists(first: &Outcome) -> Outcome {
     Outcome { status: Status::Exists, replayed: true, ..*first }
+}
+
+/// A wallet as it was read, whenever that was: to be compared with another time.
+pub(crate) fn whenever_read(view: WalletView) -> WalletView {
+    WalletView { as_of_seq: 0, ..view }
 }
 
 /// What the repetition of an operation that was refused for good is answered.

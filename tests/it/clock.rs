@@ -84,7 +84,7 @@ async fn a_clock_that_is_set_under_a_running_server_moves_nothing_in_the_ledger(
         let late = transfer(1_000_000 + step, BANK, 2, 1);
         let head = RequestHead { deadline_ms: 60_000, ..RequestHead::default() };
         let transfers = [late];
-        let asked = RequestRef::CreateTransfers { transfers: &transfers, with_balances: false };
+        let asked = RequestRef::CreateTransfers { orders: &transfers, with_balances: false };
         connection.send(&request_with(1, head, asked)).await;
         shop.recorder.shift_wall_clock(if step % 2 == 0 { DAY } else { -DAY });
         let (_, Reply::CreateTransfers(created)) = connection.reply().await else { panic!("not created") };

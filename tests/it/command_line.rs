@@ -81,20 +81,134 @@ fn every_command_prints_a_table_or_json_and_says_by_its_exit_code_whether_it_was
         &text("insufficient_funds"),
     );
     check(&["wallet", "show", "2"], 0, &["ada", "900", "hi", "500"], "/0/balance", &text("500"));
+    // What has become of the same ids the second time, with `--json`, is `exists`.
+    check(
+        &["hold", "2", "1", "200", "--asset", "1", "--id", "20", "--expires-after", "7days"],
+        0,
+        &["created", "debits pending", "200", "300"],
+        "/wallets/0/available",
+        &text("300"),
+    );
+    check(
+        &["transfer", "show", "20"],
+        0,
+        &["pending", "open", "expires"],
+        "/0/progress/state",
+        &text("open"),
+    );
+    check(
+        &["post", "20", "201"],
+        3,
+        &["exceeds_pending_amount", "left"],
+        "/outcome/detail/left",
+        &text("200"),
+    );
+    check(&["post", "20", "150", "--id", "21"], 0, &["created", "350"], "/outcome/status", &text("exists"));
+    check(
+        &["void", "20"],
+        3,
+        &["pending_already_posted"],
+        "/outcome/status",
+        &text("pending_already_posted"),
+    );
+    check(&["reverse", "21", "50", "--id", "22"], 0, &["created", "400"], "/outcome/status", &text("exists"));
+    check(
+        &["transfer", "show", "20", "21", "22"],
+        0,
+        &["posted", "reversed", "reversal"],
+        "/1/progress/reversed",
+        &text("50"),
+    );
+    check(&["wallet", "create", "4", "--asset", "1"], 0, &["created"], "/outcome/status", &text("exists"));
+    check(
+        &[
+            "transaction",
+            "--asset",
+            "1",
+            "--debit",
+            "2:100",
+            "--credit",
+            "4:95",
+            "--credit",
+            "1:5",
+            "--id",
+            "23",
+        ],
+        0,
+        &["created", "300", "95"],
+        "/outcome/status",
+        &text("exists"),
+    );
+    check(&["transfer", "show", "23"], 0, &["credit", "95"], "/0/legs/1/amount", &text("95"));
+    check(
+        &["transaction", "--debit", "4:96:1", "--credit", "2:96:1"],
+        3,
+        &["leg_refused", "insufficient_funds"],
+        "/outcome/detail/index",
+        &0.into(),
+    );
+    check(&["transfer", "show", "99"], 3, &["not found"], "/0", &Value::Null);
+    check(&["wallet", "freeze", "4", "--debits"], 0, &["created"], "/outcome/status", &text("exists"));
+    check(&["wallet", "show", "4"], 0, &["debit_frozen"], "/0/flags/0", &text("debit_frozen"));
+    check(&["wallet", "unfreeze", "4"], 0, &["created"], "/outcome/status", &text("exists"));
+    check(&["wallet", "close", "4"], 3, &["balance_not_zero"], "/outcome/status", &text("balance_not_zero"));
+    check(
+        &["transfer", "4", "2", "95", "--asset", "1", "--id", "24"],
+        0,
+        &["395"],
+        "/outcome/status",
+        &text("exists"),
+    );
+    check(&["wallet", "close", "4"], 0, &["created"], "/outcome/status", &text("exists"));
+    check(&["wallet", "reopen", "4"], 0, &["created"], "/outcome/status", &text("exists"));
+    check(
+        &["wallet", "set-limits", "4", "--overdraft-limit", "70", "--balance-max", "0"],
+        0,
+        &["created"],
+        "/outcome/status",
+        &text("exists"),
+    );
+    check(&["wallet", "set-metadata", "4", "gold"], 0, &["created"], "/outcome/status", &text("exists"));
+    check(&["wallet", "show", "4"], 0, &["gold", "70"], "/0/available", &text("70"));
+    check(&["wallet", "close", "77"], 3, &["wallet_not_found"], "/outcome/seq", &0.into());
     check(&["wallet", "show", "2", "77"], 3, &["ada", "not found"], "/1", &Value::Null);
-    check(&["trial-balance"], 0, &["USD", "500", "yes"], "/assets/0/debits_posted", &text("500"));
+    check(&["trial-balance"], 0, &["USD", "895", "yes"], "/assets/0/debits_posted", &text("895"));
 
     server.stop();
     let verified = run(bursar().arg("verify").arg(server.data()));
     assert_eq!(verified.code, Some(0), "{verified:?}");
     assert!(verified.stdout.contains("no fault"), "{}", verified.stdout);
     let verified = run(bursar().arg("verify").arg(server.data()).arg("--json"));
-    assert_eq!(json(&verified).pointer("/transfers"), Some(&1.into()));
+    assert_eq!(json(&verified).pointer("/transfers"), Some(&6.into()));
     assert_eq!(json(&verified).pointer("/clean_stop"), Some(&true.into()));
 
     let unreachable = ask(&server, &["ping"]);
     assert_eq!(unreachable.code, Some(1));
     assert!(unreachable.stderr.contains("is `bursar serve` running there?"), "{}", unreachable.stderr);
+}
+
+#[test]
+fn completions_and_manual_pages_know_every_command() {
+    let commands =
+        ["serve", "wallet", "transfer", "hold", "post", "void", "reverse", "transaction", "verify"];
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = run(bursar().args(["completions", shell]));
+        assert_eq!(script.code, Some(0), "{script:?}");
+        for command in commands {
+            assert!(script.stdout.contains(command), "{command} is not completed in {shell}");
+        }
+    }
+    let page = run(bursar().arg("man"));
+    assert!(page.code == Some(0) && page.stdout.contains(".TH bursar"), "{page:?}");
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let pages = directory.path().join("man1");
+    let written = run(bursar().arg("man").arg(&pages));
+    assert_eq!(written.code, Some(0), "{written:?}");
+    for command in commands.into_iter().chain(["wallet-set-limits", "transfer-show"]) {
+        assert!(pages.join(format!("bursar-{command}.1")).is_file(), "{command} has no page");
+    }
+    let nowhere = run(bursar().args(["man", "/proc/nowhere"]));
+    assert!(nowhere.code == Some(1) && nowhere.stderr.contains("/proc/nowhere"), "{nowhere:?}");
 }
 
 #[test]
@@ -111,6 +225,10 @@ fn a_wrong_command_line_is_told_what_is_wrong() {
     check(&["transfer", "1", "2", "-3", "--asset", "1"], "-3");
     check(&["serve", "--listen", "nowhere"], "nowhere");
     check(&["ping", "--timeout", "soon"], "soon");
+    check(&["transaction", "--debit", "2", "--credit", "3:1"], "WALLET:AMOUNT");
+    check(&["hold", "1", "2", "3", "--asset", "1", "--expires-after", "1500ms"], "whole seconds");
+    check(&["transfer", "show"], "<IDS>");
+    check(&["completions", "cmd"], "powershell");
 }
 
 #[test]

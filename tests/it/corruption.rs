@@ -7,9 +7,10 @@
 //!
 //! `BURSAR_TEST_CORRUPTIONS` says how many; `BURSAR_TEST_CORRUPTION_SEED=<seed>` replays one.
 
-use crate::books::{BANK, Chance, USD, asset, setting, system_wallet, transfer, wallet};
+use crate::books::{BANK, Chance, USD, asset, setting, system_wallet, transfer, wallet, whenever_read};
 use crate::server::{Ended, Server, bursar, run};
-use ledger::{Outcome, Status, Transfer, TransferId, Wallet, WalletId};
+use client::WalletView;
+use ledger::{Order, Outcome, Status, Transfer, TransferId, WalletId};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -24,7 +25,7 @@ struct Original {
     path: PathBuf,
     files: Vec<PathBuf>,
     acknowledged: Vec<(Transfer, Outcome)>,
-    wallets: Vec<Wallet>,
+    wallets: Vec<WalletView>,
 }
 
 impl Original {
@@ -52,7 +53,7 @@ impl Original {
             }
             let ids: Vec<WalletId> = terms.iter().map(|terms| terms.id).collect();
             let views = client.lookup_wallets(&ids).await.unwrap();
-            wallets = views.into_iter().map(|view| view.expect("it exists").wallet).collect();
+            wallets = views.into_iter().map(|view| whenever_read(view.expect("it exists"))).collect();
         }
         if name == "killed" {
             server.kill();
@@ -199,13 +200,17 @@ async fn assert_everything_is_there(original: &Original, mut server: Server, con
                 continue;
             }
             let found = found.unwrap_or_else(|| panic!("{context}: {transfer:?} is lost: {outcome:?}"));
-            assert_eq!((&found.transfer, &found.outcome), (transfer, outcome), "{context}");
+            assert_eq!(
+                (&found.order, &found.outcome),
+                (&Order::Transfer(transfer.clone()), outcome),
+                "{context}"
+            );
         }
         let ids: Vec<WalletId> = original.wallets.iter().map(|wallet| wallet.terms.id).collect();
         let found = client.lookup_wallets(&ids).await.unwrap();
         if round == 0 {
             for (wallet, found) in original.wallets.iter().zip(found) {
-                assert_eq!(Some(wallet), found.as_ref().map(|view| &view.wallet), "{context}");
+                assert_eq!(Some(wallet), found.map(whenever_read).as_ref(), "{context}");
             }
         }
         if goes_on && round == 0 && !original.wallets.is_empty() {

@@ -6,7 +6,7 @@ use crate::metrics_page::{MetricsPage, get};
 use crate::server::{PATIENCE, Server, bursar, run};
 use crate::small_disk::{FileSystem, SmallDisk};
 use client::{ClientError, Connection};
-use ledger::{Outcome, Transfer, TransferId, WalletId};
+use ledger::{Order, Outcome, Transfer, TransferId, WalletId};
 use protocol::ErrorCode;
 use std::time::{Duration, Instant};
 
@@ -90,7 +90,7 @@ async fn assert_all_there(server: &Server, acknowledged: &[(Transfer, Outcome)])
         let retried = client.create_transfers(&again).await.unwrap();
         for (((transfer, outcome), found), retried) in part.iter().zip(found).zip(retried) {
             let found = found.unwrap_or_else(|| panic!("{transfer:?} was acknowledged and is lost"));
-            assert_eq!((&found.transfer, &found.outcome), (transfer, outcome));
+            assert_eq!((&found.order, &found.outcome), (&Order::Transfer(transfer.clone()), outcome));
             assert_eq!(retried, exists(outcome));
         }
     }

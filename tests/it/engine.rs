@@ -2,7 +2,7 @@
 
 use crate::books::{BANK, transfer, wallet};
 use crate::fault::Gate;
-use crate::running_ledger::{RunningLedger, answer_of, transfers};
+use crate::running_ledger::{RunningLedger, answer_of, transfers, transfers_with_balances};
 use actors::{Answer, Answered, Engine, Operations};
 use ledger::{Status, WalletId};
 use std::sync::mpsc;
@@ -22,8 +22,7 @@ fn an_answer_that_nobody_takes_holds_no_permit() {
     let ledger = RunningLedger::start(directory.path(), 2, None);
     ledger.open_books(BANK, &[wallet(2)]);
     let engine = &ledger.engine;
-    let transfers = (1..=100).map(|id| transfer(id, BANK, 2, 1)).collect();
-    let untaken = ask(engine, Operations::CreateTransfers { transfers, with_balances: false }, None);
+    let untaken = ask(engine, transfers((1..=100).map(|id| transfer(id, BANK, 2, 1)).collect()), None);
     let status = engine.status();
     assert_eq!((status.operations, status.request_bytes), (0, 0));
     assert!(matches!(untaken.into_answer(), Answer::Outcomes { outcomes, .. } if outcomes.len() == 100));
@@ -45,8 +44,7 @@ fn what_is_past_its_deadline_is_not_begun() {
         assert!(matches!(answer, Answer::DeadlineExceeded), "{answer:?}");
     }
     let pay = |deadline| {
-        let transfers = vec![transfer(1, BANK, 2, 1)];
-        let answer = ask(engine, Operations::CreateTransfers { transfers, with_balances: false }, deadline);
+        let answer = ask(engine, transfers(vec![transfer(1, BANK, 2, 1)]), deadline);
         match answer.into_answer() {
             Answer::Outcomes { outcomes, .. } => outcomes[0].status,
             other => panic!("not outcomes: {other:?}"),
@@ -86,7 +84,7 @@ fn a_stop_that_does_not_wait_answers_everybody_and_keeps_what_it_said() {
         1 => Operations::TrialBalance,
         2 => Operations::LookupTransfers(vec![ledger::TransferId(1 + index)]),
         3 => Operations::CreateWallets(vec![wallet(10 + index)]),
-        4 => Operations::CreateTransfers { transfers: batch(100 * index), with_balances: true },
+        4 => transfers_with_balances(batch(100 * index)),
         _ => transfers(batch(100 * index)),
     };
     for shards in [1, 3] {

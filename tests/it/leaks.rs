@@ -6,7 +6,9 @@ use crate::fault::{Fault, RandomFaults, hooks};
 use crate::metrics_page::MetricsPage;
 use crate::process_usage::{ProcessUsage, alone, wait_until};
 use crate::raw_connection::{RawConnection, hello, request};
-use crate::running_ledger::{RunningLedger, answer_of, is_for_now, outcomes, transfers};
+use crate::running_ledger::{
+    RunningLedger, answer_of, is_for_now, outcomes, transfers, transfers_with_balances,
+};
 use crate::served_ledger::{ServedLedger, config};
 use crate::server::Server;
 use actors::{FaultHook, Operations};
@@ -47,7 +49,7 @@ fn everything(round: u128) -> Vec<Operations> {
             1 => Operations::TrialBalance,
             2 => Operations::LookupTransfers(vec![ledger::TransferId(first), ledger::TransferId(7)]),
             3 => Operations::CreateWallets(vec![wallet(1_000 + round)]),
-            4 => Operations::CreateTransfers { transfers: batch(first + index), with_balances: true },
+            4 => transfers_with_balances(batch(first + index)),
             // Twice the same ids: one of them waits for the other.
             _ => transfers(batch(first + index - 1)),
         })
@@ -214,7 +216,7 @@ async fn clients_that_hang_up_in_the_middle_of_anything_leave_nothing_behind() {
         let mut connection = RawConnection::silent(&server).await;
         let transfers = batch(1 + 40 * u128::from(number));
         let mut bytes = hello();
-        bytes.extend(request(1, RequestRef::CreateTransfers { transfers: &transfers, with_balances: true }));
+        bytes.extend(request(1, RequestRef::CreateTransfers { orders: &transfers, with_balances: true }));
         bytes.extend(request(2, RequestRef::LookupWallets(&[WalletId(BANK), WalletId(2)])));
         bytes.extend(request(3, RequestRef::TrialBalance));
         // Anywhere in a frame, between two, or after the last one; nobody reads a reply.

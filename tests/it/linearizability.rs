@@ -109,7 +109,7 @@ async fn live(
         let told = match request.clone() {
             Request::Read(wallet) => {
                 let Ok(views) = connection.lookup_wallets(&[wallet]).await else { return Some(request) };
-                Told::Balance(views[0].as_ref().expect("it exists").wallet.position.balance())
+                Told::Balance(views[0].as_ref().expect("it exists").position.balance())
             }
             Request::Pay { id, from, to, amount } => {
                 let amount = u128::try_from(amount).expect("small");

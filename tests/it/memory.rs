@@ -4,7 +4,7 @@
 use crate::books::{BANK, exists, open_books, transfer, wallet};
 use crate::server::{Ended, PATIENCE, Server, bursar, run};
 use crate::small_disk::skip;
-use ledger::{Outcome, Transfer};
+use ledger::{Order, Outcome, Transfer};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
@@ -127,7 +127,7 @@ async fn a_server_without_memory_ends_loudly_and_nothing_acknowledged_is_lost() 
         let retried = client.create_transfers(&again).await.unwrap();
         for (((transfer, outcome), found), retried) in part.iter().zip(found).zip(retried) {
             let found = found.unwrap_or_else(|| panic!("{} was acknowledged and is lost", transfer.id));
-            assert_eq!((&found.transfer, &found.outcome), (transfer, outcome));
+            assert_eq!((&found.order, &found.outcome), (&Order::Transfer(transfer.clone()), outcome));
             assert_eq!(retried, exists(outcome));
         }
     }

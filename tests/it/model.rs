@@ -153,7 +153,7 @@ async fn assert_same_positions(client: &Client, naive: &Naive, context: &str) {
     let ids: Vec<WalletId> = naive.wallets.iter().map(|(terms, ..)| terms.id).collect();
     let views = client.lookup_wallets(&ids).await.unwrap();
     for ((terms, debits, credits), view) in naive.wallets.iter().zip(views) {
-        let found = view.unwrap_or_else(|| panic!("{context}: {} exists", terms.id)).wallet;
+        let found = view.unwrap_or_else(|| panic!("{context}: {} exists", terms.id));
         let position = (found.position.debits_posted, found.position.credits_posted);
         assert_eq!((&found.terms, position), (terms, (*debits, *credits)), "{context}");
     }
@@ -263,7 +263,7 @@ async fn concurrent_transfers_among_few_wallets_with_limits_keep_every_limit_and
         let client = server.client().await;
         for terms in &wallets {
             let view = client.lookup_wallets(&[terms.id]).await.unwrap().remove(0).expect("it exists");
-            let balance = view.wallet.position.balance();
+            let balance = view.position.balance();
             assert_eq!(balance, balances[&terms.id.0], "{}", terms.id);
             let OverdraftLimit::Limited(limit) = terms.overdraft_limit else {
                 unreachable!("all are limited")

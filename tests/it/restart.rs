@@ -1,10 +1,12 @@
 //! What was acknowledged stays, whatever happens to the process; and a directory that is not right is refused with one
 //! line that says what to do.
 
-use crate::books::{BANK, assert_all_created, balance, exists, open_books, pay, transfer, wallet};
+use crate::books::{
+    BANK, assert_all_created, balance, exists, open_books, pay, transfer, wallet, whenever_read,
+};
 use crate::raw_connection::{RawConnection, request};
 use crate::server::{Ended, Server, bursar, run};
-use ledger::{Outcome, Status, Transfer, TransferId};
+use ledger::{Order, Outcome, Status, Transfer, TransferId};
 use protocol::{ErrorCode, Reply, RequestRef};
 use std::collections::BTreeMap;
 use std::fs;
@@ -89,7 +91,7 @@ async fn what_was_acknowledged_survives_a_kill_under_load_and_ids_stay_used_up()
         let retried = client.create_transfers(&again).await.unwrap();
         for (((transfer, outcome), found), retried) in part.iter().zip(found).zip(retried) {
             let found = found.expect("it was acknowledged");
-            assert_eq!((&found.transfer, &found.outcome), (transfer, outcome));
+            assert_eq!((&found.order, &found.outcome), (&Order::Transfer(transfer.clone()), outcome));
             assert_eq!(retried, exists(outcome));
         }
     }
@@ -108,7 +110,7 @@ async fn a_stop_answers_what_is_under_way_and_refuses_what_is_new() {
     let mut connection = RawConnection::open(&server).await;
     let transfers: Vec<_> = (1..=2_000).map(|id| transfer(id, BANK, 2, 1)).collect();
     connection
-        .send(&request(1, RequestRef::CreateTransfers { transfers: &transfers, with_balances: false }))
+        .send(&request(1, RequestRef::CreateTransfers { orders: &transfers, with_balances: false }))
         .await;
     server.terminate();
     let mut answered = false;
@@ -240,8 +242,13 @@ async fn refusals_and_wallets_survive_a_kill_as_they_were() {
     assert_eq!(refused.status, Status::InsufficientFunds);
     pay(&client, &transfer(3, BANK, 3, 50)).await;
     let ids = [1, 2, 3].map(ledger::WalletId);
-    let before: Vec<_> =
-        client.lookup_wallets(&ids).await.unwrap().into_iter().map(|view| view.unwrap().wallet).collect();
+    let before: Vec<_> = client
+        .lookup_wallets(&ids)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|view| whenever_read(view.unwrap()))
+        .collect();
     server.kill();
     let server = server.restart();
     assert!(
@@ -250,8 +257,13 @@ async fn refusals_and_wallets_survive_a_kill_as_they_were() {
         server.stdout()
     );
     let client = server.client().await;
-    let after: Vec<_> =
-        client.lookup_wallets(&ids).await.unwrap().into_iter().map(|view| view.unwrap().wallet).collect();
+    let after: Vec<_> = client
+        .lookup_wallets(&ids)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|view| whenever_read(view.unwrap()))
+        .collect();
     assert_eq!(after, before);
     let again = pay(&client, &transfer(2, 3, 2, 5)).await;
     assert_eq!(again, crate::books::already_refused(&refused));

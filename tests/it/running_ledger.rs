@@ -5,7 +5,7 @@ use crate::server::PATIENCE;
 use actix_rt::{System, SystemRunner};
 use actors::{Answer, Answered, Engine, EngineOptions, FaultHook, Operations, WalletView};
 use ledger::fold::AssetTotals;
-use ledger::{Asset, AssetCode, NewWallet, Outcome, Status, Transfer, WalletId};
+use ledger::{Asset, AssetCode, NewWallet, Order, Outcome, Status, Transfer, WalletId};
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
@@ -130,7 +130,11 @@ pub(crate) fn outcomes(answer: Answer) -> Vec<Outcome> {
 }
 
 pub(crate) fn transfers(transfers: Vec<Transfer>) -> Operations {
-    Operations::CreateTransfers { transfers, with_balances: false }
+    Operations::Orders { orders: transfers.into_iter().map(Order::Transfer).collect(), with_balances: false }
+}
+
+pub(crate) fn transfers_with_balances(transfers: Vec<Transfer>) -> Operations {
+    Operations::Orders { orders: transfers.into_iter().map(Order::Transfer).collect(), with_balances: true }
 }
 
 /// Whether the same id is to be sent again, as a client does.

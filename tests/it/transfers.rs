@@ -8,8 +8,8 @@ use crate::raw_connection::{RawConnection, request, request_with};
 use crate::server::Server;
 use client::Client;
 use ledger::{
-    AMOUNT_MAX, AssetId, NewWallet, Outcome, OverdraftLimit, RefusalDetail, Status, Transfer, TransferId,
-    WalletFlags, WalletId,
+    AMOUNT_MAX, AssetId, NewWallet, Order, Outcome, OverdraftLimit, RefusalDetail, Status, Transfer,
+    TransferId, WalletFlags, WalletId,
 };
 use protocol::{OPERATIONS_PER_REQUEST_MAX, Reply, RequestHead, RequestRef};
 use tokio::task::JoinSet;
@@ -34,7 +34,7 @@ async fn a_transfer_moves_its_amount_and_is_found_again() {
 
     let found = client.lookup_transfers(&[TransferId(2), TransferId(77)]).await.unwrap();
     let view = found[0].as_ref().expect("it was just made");
-    assert_eq!((&view.transfer, &view.outcome), (&asked, &outcome));
+    assert_eq!((&view.order, &view.outcome), (&Order::Transfer(asked), &outcome));
     assert_eq!(found[1], None);
     let views = client.balances(&[1, 2, 3].map(WalletId)).await.unwrap();
     let balances: Vec<i128> = views.iter().map(|view| view.unwrap().balance).collect();
@@ -252,7 +252,8 @@ async fn the_same_id_at_the_same_moment_from_many_connections_is_executed_once()
             differing.iter().filter(|outcome| outcome.status == Status::ExistsWithDifferentAmount).count();
         assert_eq!((created, others), (1, 7), "{differing:?}");
         let found = client.lookup_transfers(&[TransferId(300 + round)]).await.unwrap();
-        expected_balance += i128::try_from(found[0].as_ref().unwrap().transfer.amount).unwrap();
+        let Order::Transfer(done) = &found[0].as_ref().unwrap().order else { panic!("{found:?}") };
+        expected_balance += i128::try_from(done.amount).unwrap();
         assert_eq!(balance(&client, 2).await, expected_balance);
     }
 }
@@ -299,7 +300,7 @@ async fn the_largest_batch_with_all_the_metadata_there_may_be_is_done() {
     let found = connection.lookup_transfers(&ids).await.unwrap();
     for ((view, asked), outcome) in found.iter().zip(&batch).zip(&created.outcomes) {
         let view = view.as_ref().expect("it is done");
-        assert_eq!((&view.transfer, &view.outcome), (asked, outcome));
+        assert_eq!((&view.order, &view.outcome), (&Order::Transfer(asked.clone()), outcome));
     }
     let mut seqs: Vec<u64> = created.outcomes.iter().map(|outcome| outcome.seq).collect();
     seqs.sort_unstable();
@@ -353,11 +354,11 @@ async fn what_is_not_begun_by_its_deadline_is_surely_not_executed() {
         let large = [batch(4_000), batch(4_000)];
         let small = batch(1);
         for (number, transfers) in large.iter().enumerate() {
-            let large = RequestRef::CreateTransfers { transfers, with_balances: false };
+            let large = RequestRef::CreateTransfers { orders: transfers, with_balances: false };
             connection.send(&request(number as u64, large)).await;
         }
         let head = RequestHead { deadline_ms: 1, trace_id: 1 };
-        let hurried = RequestRef::CreateTransfers { transfers: &small, with_balances: false };
+        let hurried = RequestRef::CreateTransfers { orders: &small, with_balances: false };
         connection.send(&request_with(9, head, hurried)).await;
         for _ in 0..3 {
             let (request_id, reply) = connection.reply().await;

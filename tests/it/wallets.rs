@@ -164,16 +164,16 @@ async fn a_wallet_is_shown_as_it_was_created_and_where_it_stands() {
         views[0] == views[3] || views[0].as_ref().unwrap().as_of_seq <= views[3].as_ref().unwrap().as_of_seq
     );
     let view = views[0].as_ref().unwrap();
-    assert_eq!(view.wallet.terms, terms);
-    assert_eq!((view.wallet.position.debits_posted, view.wallet.position.credits_posted), (30, 0));
-    assert_eq!((view.wallet.version, view.wallet.last_seq), (2, paid.seq));
-    assert_eq!((view.wallet.created_seq, view.wallet.created_at_ns), (created.seq, created.timestamp_ns));
+    assert_eq!(view.terms, terms);
+    assert_eq!((view.position.debits_posted, view.position.credits_posted), (30, 0));
+    assert_eq!((view.version, view.last_seq), (2, paid.seq));
+    assert_eq!((view.created_seq, view.created_at_ns), (created.seq, created.timestamp_ns));
     assert_eq!(view.available, Some(20));
     assert!(view.as_of_seq >= paid.seq);
     let balances = client.balances(&[WalletId(77), WalletId(2)]).await.unwrap();
     assert_eq!(balances[0], None);
     let balance = balances[1].unwrap();
-    assert_eq!((balance.balance, balance.available, balance.position), (-30, Some(20), view.wallet.position));
+    assert_eq!((balance.balance, balance.available, balance.position), (-30, Some(20), view.position));
 }
 
 #[tokio::test]
@@ -201,7 +201,7 @@ async fn as_many_wallets_are_created_in_one_call_as_one_likes() {
     assert_all_created(&client.create_wallets(&wallets).await.unwrap());
     let ids: Vec<WalletId> = wallets.iter().map(|wallet| wallet.id).collect();
     let views = client.lookup_wallets(&ids).await.unwrap();
-    assert!(views.iter().zip(&wallets).all(|(view, terms)| view.as_ref().unwrap().wallet.terms == *terms));
+    assert!(views.iter().zip(&wallets).all(|(view, terms)| view.as_ref().unwrap().terms == *terms));
     let trial = client.trial_balance().await.unwrap();
     assert_eq!(trial.assets.iter().find(|line| line.asset.id == USD).unwrap().totals.wallets, 10_001);
     // Assets cannot be created under another name by way of a wallet's.

@@ -4,7 +4,8 @@
 
 use super::conversation::Conversation;
 use ledger::{
-    AssetId, Entry, NewWallet, Outcome, Position, RefusalDetail, Status, Transfer, TransferId, WalletId,
+    AssetId, Entry, NewWallet, Order, Outcome, Position, RefusalDetail, Status, Transfer, TransferId,
+    WalletId,
 };
 use protocol::{NewAsset, Reply, Request};
 use std::collections::{HashMap, HashSet};
@@ -49,7 +50,7 @@ impl Witness {
                     }
                 }
                 Request::CreateTransfers(request) => {
-                    for transfer in &request.transfers {
+                    for transfer in &request.orders {
                         let same_id = self.asked_transfers.entry(transfer.id).or_default();
                         if !same_id.contains(transfer) {
                             same_id.push(transfer.clone());
@@ -79,14 +80,15 @@ impl Witness {
                 }
             }
             (Request::CreateTransfers(request), Reply::CreateTransfers(created)) => {
-                assert_eq!(request.transfers.len(), created.outcomes.len());
-                for (transfer, outcome) in request.transfers.iter().zip(&created.outcomes) {
+                assert_eq!(request.orders.len(), created.outcomes.len());
+                for (transfer, outcome) in request.orders.iter().zip(&created.outcomes) {
                     self.acknowledge(Acknowledged::Transfer(transfer.clone(), *outcome), outcome);
                 }
             }
             (Request::LookupTransfers(_), Reply::LookupTransfers(views)) => {
                 for view in views.iter().flatten() {
-                    let seen = Acknowledged::Transfer(view.transfer.clone(), view.outcome);
+                    let Order::Transfer(transfer) = &view.order else { panic!("nobody asked for {view:?}") };
+                    let seen = Acknowledged::Transfer(transfer.clone(), view.outcome);
                     self.acknowledge(seen, &view.outcome);
                 }
             }
@@ -100,7 +102,7 @@ impl Witness {
             }
             (Request::LookupWallets(_), Reply::LookupWallets(views)) => {
                 for view in views.iter().flatten() {
-                    self.read.push((view.as_of_seq, view.wallet.terms.id, view.wallet.position));
+                    self.read.push((view.as_of_seq, view.terms.id, view.position));
                     self.newest_seq = self.newest_seq.max(view.as_of_seq);
                 }
             }
@@ -177,6 +179,8 @@ impl Witness {
                     }
                     self.asked_transfers.get(&transfer.id).is_some_and(|asked| asked.contains(transfer))
                 }
+                // The workload asks for nothing else.
+                _ => false,
             };
             if !was_asked {
                 return Err(format!("nobody asked for entry {seq}: {entry:?}"));
@@ -204,6 +208,7 @@ impl Witness {
                     credit.credits_posted += transfer.amount;
                 }
                 Entry::AssetCreated(_) | Entry::TransferRefused { .. } => {}
+                other => return Err(format!("nobody asked for entry {seq}: {other:?}")),
             }
             while let Some((_, wallet, position)) = read.next_if(|(as_of_seq, ..)| *as_of_seq == seq) {
                 if positions.get(&wallet) != Some(&position) {

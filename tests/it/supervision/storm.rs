@@ -275,7 +275,7 @@ impl Storm {
             );
         }
         for view in ledger.wallets(&payers()) {
-            let (id, available) = (view.wallet.terms.id.0, view.wallet.available());
+            let (id, available) = (view.wallet.terms.id.0, view.wallet.available(view.as_of_ns));
             let available = u128::try_from(available.expect("limited")).expect("not negative");
             let beyond = self.pay(id, BANK, available + 1);
             let outcome = ledger.pay(&beyond);
@@ -317,6 +317,7 @@ impl Storm {
                     Entry::Transferred(transfer) => (transfer, Status::Created),
                     Entry::TransferRefused { transfer, refusal } => (transfer, refusal.status),
                     Entry::AssetCreated(_) | Entry::WalletCreated(_) => continue,
+                    other => panic!("{context}: nobody asked for {other:?}"),
                 };
                 let before = journaled.insert(transfer.id, (transfer, Final { status, seq, timestamp_ns }));
                 assert!(before.is_none(), "{context}: an id is applied once: {before:?}");
