@@ -12,8 +12,8 @@ use client::ledger::fold::AssetTotals;
 use client::ledger::{Outcome, Position, Transfer, TransferId};
 use client::{BalanceView, TransferView};
 
-/// Items in one request. Small enough for the largest item of any kind, so that nothing is split further.
-pub(crate) const ITEMS_PER_REQUEST: usize = 2_000;
+/// Items in one request: fewer than of any kind the server takes, so that nothing is split further.
+pub(crate) const ITEMS_PER_REQUEST: usize = 1_400;
 
 /// A wallet below it is filled up before a run.
 pub(crate) const FUNDS_MIN: u128 = 500_000_000_000;

@@ -70,7 +70,7 @@ pub(crate) struct Measurements {
     pub(crate) transfers_acknowledged: u64,
     /// Answers to orders that were sent a second time.
     pub(crate) repetitions: u64,
-    pub(crate) outcomes: OutcomeCounts,
+    outcomes: BTreeMap<(OrderKind, Status), u64>,
     pub(crate) errors: BTreeMap<&'static str, u64>,
     /// Of requests that carried orders.
     pub(crate) latency: Latencies,
@@ -152,7 +152,16 @@ impl Measurements {
 
     /// An order of this kind was answered so.
     pub(crate) fn outcome(&mut self, kind: OrderKind, status: Status) {
-        *self.outcomes.entry(kind.name()).or_default().entry(status.name()).or_default() += 1;
+        *self.outcomes.entry((kind, status)).or_default() += 1;
+    }
+
+    /// How often orders of each kind were answered with each status.
+    pub(crate) fn outcomes(&self) -> OutcomeCounts {
+        let mut counts = OutcomeCounts::new();
+        for (&(kind, status), &count) in &self.outcomes {
+            counts.entry(kind.name()).or_default().insert(status.name(), count);
+        }
+        counts
     }
 
     /// An order was acknowledged as done.
@@ -176,10 +185,8 @@ impl Measurements {
     /// Refusals of any order by status: every answer but that it is done, now or before.
     pub(crate) fn refused(&self) -> BTreeMap<&'static str, u64> {
         let mut refused = BTreeMap::new();
-        for (&status, &count) in self.outcomes.values().flatten() {
-            if ![Status::Created.name(), Status::Exists.name()].contains(&status) {
-                *refused.entry(status).or_default() += count;
-            }
+        for (&(_, status), &count) in self.outcomes.iter().filter(|((_, status), _)| !status.is_success()) {
+            *refused.entry(status.name()).or_default() += count;
         }
         refused
     }
@@ -272,8 +279,8 @@ mod tests {
         ] {
             measurements.outcome(kind, status);
         }
-        assert_eq!(measurements.outcomes["transfer"], [("created", 2), ("insufficient_funds", 1)].into());
-        assert_eq!(measurements.outcomes["post"], [("exists", 1)].into());
+        assert_eq!(measurements.outcomes()["transfer"], [("created", 2), ("insufficient_funds", 1)].into());
+        assert_eq!(measurements.outcomes()["post"], [("exists", 1)].into());
         assert_eq!(measurements.refused(), [("insufficient_funds", 2)].into());
     }
 

@@ -94,6 +94,15 @@ impl Expected {
             Self::Done | Self::DoneOrRefused => self.allows(status.into()),
         }
     }
+
+    /// Whether what follows on an order in its script may be sent once it was answered so: what is about a hold must not
+    /// be sent if others stood against the hold.
+    pub(crate) fn is_met_by(self, status: Status) -> bool {
+        match self {
+            Self::Done | Self::DoneOrRefused => status == Status::Created,
+            Self::Refused(refusal) => status == refusal.status && status.is_final(),
+        }
+    }
 }
 
 impl PlannedOrder {
@@ -187,5 +196,22 @@ mod tests {
         check(Expected::Refused(refused(0)), refused(1), false);
         check(Expected::Refused(refused(0)), Status::Created.into(), false);
         check(Expected::Refused(refused(0)), Status::DebitWalletFrozen.into(), false);
+    }
+
+    #[test]
+    fn a_script_goes_on_only_after_what_its_next_order_is_about() {
+        let refused = Expected::Refused(Status::PendingExpired.into());
+        for (expected, status, goes_on) in [
+            (Expected::Done, Status::Created, true),
+            (Expected::DoneOrRefused, Status::Created, true),
+            (Expected::DoneOrRefused, Status::InsufficientFunds, false),
+            (Expected::DoneOrRefused, Status::Contended, false),
+            (refused, Status::PendingExpired, true),
+            (refused, Status::Contended, false),
+            (refused, Status::Created, false),
+            (Expected::Refused(Status::LegsDoNotBalance.into()), Status::LegsDoNotBalance, false),
+        ] {
+            assert_eq!(expected.is_met_by(status), goes_on, "{expected:?} {status}");
+        }
     }
 }

@@ -206,7 +206,7 @@ async fn measure(command: &'static str, arguments: &RunArguments, progress: Prog
         transfers_per_second: measurements.transfers_acknowledged as f64 / elapsed_s,
         transfers_unknown: state.testimony.unknown.len() as u64,
         repetitions: measurements.repetitions,
-        outcomes: measurements.outcomes.clone(),
+        outcomes: measurements.outcomes(),
         refused: measurements.refused(),
         errors: measurements.errors.clone(),
         latency_us: percentiles(&measurements.latency),

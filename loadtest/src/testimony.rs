@@ -123,7 +123,7 @@ impl Testimony {
             if self.refused.len() < REFUSED_MAX {
                 self.refused.push((number, refusal));
             }
-            return is_as_expected && status.is_final();
+            return plan.expected.is_met_by(status);
         }
         self.acknowledged += 1;
         self.positions.apply(&plan.effect);
@@ -134,7 +134,7 @@ impl Testimony {
             }
             self.expiring.push_back(number);
         }
-        is_as_expected
+        plan.expected.is_met_by(status)
     }
 
     /// It is not known what became of these.

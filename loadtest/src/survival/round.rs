@@ -182,15 +182,16 @@ impl Round {
         if self.told[number as usize].is_done() {
             self.reads.acknowledge(&plan.effect);
         }
-        if is_as_expected {
-            self.agenda.follow(&self.workload, number, self.started.elapsed());
-        } else {
+        if !is_as_expected {
             self.heard.mismatch(format!(
                 "order {} ({:?}) must be {:?}, it was answered {outcome:?}",
                 self.workload.id(number),
                 plan.asked,
                 plan.expected
             ));
+        }
+        if plan.expected.is_met_by(status) {
+            self.agenda.follow(&self.workload, number, self.started.elapsed());
         }
     }
 
@@ -307,6 +308,30 @@ pub(crate) mod tests {
         assert!((400..600).contains(&round.told.len()), "half are repetitions: {}", round.told.len());
         round.note_orders(&numbers, Err(ClientError::ConnectionLost { reason: "killed".into() }));
         assert_eq!(round.unknown(), round.told.len());
+    }
+
+    #[test]
+    fn the_end_of_a_hold_follows_only_when_it_was_done() {
+        for (status, follows) in [(Status::Created, true), (Status::InsufficientFunds, false)] {
+            let mut round = sample(LoadKind::Holds, 1);
+            let mut random = SmallRng::seed_from_u64(1);
+            for _ in 0..100 {
+                let Request::Orders(numbers) = round.next(&mut random).expect("there is no end to it yet")
+                else {
+                    panic!("it is orders alone")
+                };
+                let answers = numbers.iter().map(|&number| {
+                    let is_hold = number.is_multiple_of(round.workload.steps());
+                    Outcome { status: if is_hold { status } else { Status::Created }, ..created(number + 1) }
+                });
+                let answers = answers.collect();
+                round.note_orders(&numbers, Ok(answers));
+            }
+            assert!(round.heard.passed(), "{:?}", round.heard);
+            let steps = round.workload.steps() as usize;
+            let ends = round.told.iter().skip(1).step_by(steps).filter(|told| told.is_on_record()).count();
+            assert_eq!(ends > 0, follows, "{ends}");
+        }
     }
 
     #[test]
