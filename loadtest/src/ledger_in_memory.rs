@@ -330,7 +330,7 @@ impl State {
             }
             self.wallet(part.wallet).apply(&effect, outcome.seq, outcome.timestamp_ns);
         }
-        self.originals.insert(id, Original::of_entry(entry, outcome.timestamp_ns));
+        self.originals.insert(id, entry.original(outcome.timestamp_ns));
         if let Some((about, kind, facts)) = entry.resolves() {
             self.originals.get_mut(&about).expect("it was resolved").progress(kind, &facts);
         }
