@@ -12,7 +12,7 @@ use crate::shard_machine::ShardMessage;
 use crate::ticket::{NotCommitted, Verdict};
 use ledger::original::{Original, Resolution};
 use ledger::{
-    Entry, Facts, Order, OrderKind, Outcome, Part, Pending, Refusal, RefusalDetail, Route, Status,
+    Entry, Facts, Order, OrderKind, Outcome, Part, Pending, Refusal, RefusalDetail, Route, Side, Status,
     TransferId, WalletChange, WalletId,
 };
 use persistence::{Committed, entry_codec};
@@ -152,7 +152,9 @@ impl InFlight {
     pub(crate) fn part(&self) -> Part {
         let step = usize::from(self.step);
         match self.order() {
-            Some(Order::Transfer(transfer)) => Route::of_transfer(transfer).parts()[step],
+            Some(Order::Transfer(transfer)) => {
+                Part::of_transfer(transfer, if step == 0 { Side::Debit } else { Side::Credit })
+            }
             Some(Order::Pending(Pending { transfer, timeout_s })) => {
                 Route::of_pending(transfer, *timeout_s).parts()[step]
             }
