@@ -25,6 +25,8 @@ mod journal;
 mod memory_order_tests;
 pub mod record;
 mod record_journal;
+#[cfg(test)]
+mod record_journal_tests;
 mod record_store;
 mod recovered_ledger;
 #[cfg(test)]
