@@ -209,3 +209,34 @@ impl<S, R> Claims<S, R> {
 fn is_open(state: u64) -> bool {
     state & OPEN != 0
 }
+
+#[cfg(all(test, not(bursar_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_told_apart_by_all_of_their_bits() {
+        let claims: Claims<u32, ()> = Claims::default();
+        for bit in 0..128 {
+            let id = TransferId(1 << bit);
+            assert_eq!(claims.claim(id, 1, || bit), Claim::Granted, "{id}");
+            assert_eq!(claims.claim(id, 1, || bit), Claim::Waits, "{id}");
+        }
+        for bit in 0..128 {
+            let (id, seq) = (TransferId(1 << bit), u64::from(bit) + 1);
+            assert_eq!(claims.decided(id), None, "{id}");
+            assert_eq!(claims.decide(id, seq).same, [bit], "{id}");
+            assert_eq!(claims.decided(id), Some(seq), "{id}");
+            assert_eq!(claims.claim(id, 1, || bit), Claim::Decided(seq), "{id}");
+        }
+    }
+
+    #[test]
+    fn an_id_that_was_found_in_the_journal_is_decided_and_found_again_is_a_contradiction() {
+        let claims: Claims<u32, ()> = Claims::default();
+        assert!(claims.recover(TransferId(7), 3));
+        assert!(!claims.recover(TransferId(7), 4));
+        assert!(claims.recover(TransferId(8), 4));
+        assert_eq!(claims.claim(TransferId(8), 1, || 1), Claim::Decided(4));
+    }
+}
