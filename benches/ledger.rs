@@ -6,6 +6,7 @@ use ledger::{
     Asset, AssetCode, AssetId, Circumstances, Decision, Effect, Entry, Fold, NewWallet, OpenReservations,
     OverdraftLimit, Owner, Route, Transfer, TransferId, Wallet, WalletFlags, WalletId,
 };
+use std::collections::BTreeSet;
 use std::hint::black_box;
 
 const ASSET: AssetId = AssetId(1);
@@ -53,7 +54,7 @@ fn decide_and_apply(criterion: &mut Criterion) {
         let mut open = OpenReservations::default();
         open.add(&Effect::Move { debits: 7, credits: 0 });
         open.add(&Effect::Move { debits: 0, credits: 7 });
-        let circumstances = Circumstances { open, ending: &[], now_ns: 4 };
+        let circumstances = Circumstances { open, ending: &BTreeSet::new(), now_ns: 4 };
         let mut seq = 3;
         group.bench_function(name, |bencher| {
             bencher.iter(|| {

@@ -121,7 +121,7 @@ pub(crate) fn rejection(rejection: Rejection) -> ErrorReply {
 }
 
 fn wallet_view(view: actors::WalletView) -> WalletView {
-    let available = view.wallet.available(view.as_of_ns);
+    let available = view.available;
     let wallet = view.wallet;
     WalletView {
         terms: wallet.terms,
@@ -138,7 +138,7 @@ fn wallet_view(view: actors::WalletView) -> WalletView {
 fn balance_view(view: &actors::WalletView) -> BalanceView {
     BalanceView {
         balance: view.wallet.position.balance(),
-        available: view.wallet.available(view.as_of_ns),
+        available: view.available,
         position: view.wallet.position,
         as_of_seq: view.as_of_seq,
     }
@@ -151,7 +151,7 @@ fn position(view: &actors::WalletView) -> WalletPosition {
         balance: position.balance(),
         debits_pending: position.debits_pending,
         credits_pending: position.credits_pending,
-        available: view.wallet.available(view.as_of_ns),
+        available: view.available,
         as_of_seq: view.as_of_seq,
     }
 }

@@ -32,13 +32,28 @@ impl From<TransferId> for Key {
     }
 }
 
-struct Stripe<W> {
+struct Stripe<S, R> {
     /// The entry that decided the id, or [`OPEN`] and the number of the claim.
     ids: HashMap<Key, u64, RandomState>,
-    waiters: HashMap<Key, VecDeque<W>, RandomState>,
+    waiters: HashMap<Key, Waiting<S, R>, RandomState>,
 }
 
-impl<W> Default for Stripe<W> {
+/// Who waits on a claim.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Waiting<S, R> {
+    /// Those that bring the same id, and are answered from its outcome: first come, first to take it over.
+    pub(crate) same: VecDeque<S>,
+    /// Those that are about the id, and look at it again once it is decided or free.
+    pub(crate) referring: Vec<R>,
+}
+
+impl<S, R> Default for Waiting<S, R> {
+    fn default() -> Self {
+        Self { same: VecDeque::new(), referring: Vec::new() }
+    }
+}
+
+impl<S, R> Default for Stripe<S, R> {
     fn default() -> Self {
         Self { ids: HashMap::default(), waiters: HashMap::default() }
     }
@@ -68,50 +83,29 @@ pub(crate) enum Referred {
     Absent,
 }
 
-/// Who waits on a claim.
-#[derive(Debug)]
-pub(crate) enum Waiter {
-    /// It brings the same id, and is answered from its outcome.
-    Same(RequestItem),
-    /// It is about the id, and looks at it again once it is decided or free.
-    Refers(Box<InFlight>),
-}
-
-/// How the table tells them apart.
-pub(crate) trait Waits {
-    /// Whether it is about the id and does not bring it.
-    fn refers(&self) -> bool;
-}
-
-impl Waits for Waiter {
-    fn refers(&self) -> bool {
-        matches!(self, Waiter::Refers(_))
-    }
-}
-
 /// Who goes on after a claim ended undecided.
 #[derive(Debug)]
-pub(crate) struct Released<W> {
+pub(crate) struct Released<S, R> {
     /// Whose the claim is now, with its number; `None` if the id is free again.
-    pub(crate) next: Option<(W, u64)>,
+    pub(crate) next: Option<(S, u64)>,
     /// Those who are about the id.
-    pub(crate) others: Vec<W>,
+    pub(crate) referring: Vec<R>,
 }
 
-/// The table. Who waits in it makes no difference to the table, but for what [`Waits`] says.
-pub(crate) struct Claims<W = Waiter> {
+/// The table. Who waits in it makes no difference to the table.
+pub(crate) struct Claims<S = RequestItem, R = Box<InFlight>> {
     hasher: RandomState,
-    stripes: Box<[Mutex<Stripe<W>>]>,
+    stripes: Box<[Mutex<Stripe<S, R>>]>,
     next_number: AtomicU64,
 }
 
-impl<W> std::fmt::Debug for Claims<W> {
+impl<S, R> std::fmt::Debug for Claims<S, R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Claims").finish_non_exhaustive()
     }
 }
 
-impl<W> Default for Claims<W> {
+impl<S, R> Default for Claims<S, R> {
     fn default() -> Self {
         Self {
             hasher: RandomState::default(),
@@ -121,7 +115,7 @@ impl<W> Default for Claims<W> {
     }
 }
 
-impl<W: Waits> Claims<W> {
+impl<S, R> Claims<S, R> {
     /// Notes an id that is found in the journal; false if it was there before.
     pub(crate) fn recover(&self, id: TransferId, seq: u64) -> bool {
         cfg!(bursar_broken = "forgotten_ids") || self.stripe(id).lock().ids.insert(id.into(), seq).is_none()
@@ -133,7 +127,7 @@ impl<W: Waits> Claims<W> {
     }
 
     /// Asks for `id` on behalf of `item`.
-    pub(crate) fn claim(&self, id: TransferId, number: u64, item: impl FnOnce() -> W) -> Claim {
+    pub(crate) fn claim(&self, id: TransferId, number: u64, item: impl FnOnce() -> S) -> Claim {
         let mut stripe = self.stripe(id).lock();
         match stripe.ids.entry(id.into()) {
             Entry::Vacant(vacant) => {
@@ -141,7 +135,7 @@ impl<W: Waits> Claims<W> {
                 Claim::Granted
             }
             Entry::Occupied(occupied) if *occupied.get() & OPEN != 0 => {
-                stripe.waiters.entry(id.into()).or_default().push_back(item());
+                stripe.waiters.entry(id.into()).or_default().same.push_back(item());
                 Claim::Waits
             }
             Entry::Occupied(occupied) => Claim::Decided(*occupied.get()),
@@ -149,7 +143,7 @@ impl<W: Waits> Claims<W> {
     }
 
     /// Looks at `id` on behalf of an order about it, whose own claim has this number.
-    pub(crate) fn refer(&self, id: TransferId, number: u64, item: impl FnOnce() -> W) -> Referred {
+    pub(crate) fn refer(&self, id: TransferId, number: u64, item: impl FnOnce() -> R) -> Referred {
         let mut stripe = self.stripe(id).lock();
         match stripe.ids.entry(id.into()) {
             Entry::Vacant(vacant) => {
@@ -159,7 +153,7 @@ impl<W: Waits> Claims<W> {
             Entry::Occupied(occupied) if *occupied.get() & OPEN == 0 => Referred::Decided(*occupied.get()),
             Entry::Occupied(occupied) if *occupied.get() & !OPEN >= number => Referred::Younger,
             Entry::Occupied(_) => {
-                stripe.waiters.entry(id.into()).or_default().push_back(item());
+                stripe.waiters.entry(id.into()).or_default().referring.push(item());
                 Referred::Waits
             }
         }
@@ -167,12 +161,12 @@ impl<W: Waits> Claims<W> {
 
     /// The claim is decided by the entry `seq`; returns who waited for that.
     #[must_use]
-    pub(crate) fn decide(&self, id: TransferId, seq: u64) -> VecDeque<W> {
+    pub(crate) fn decide(&self, id: TransferId, seq: u64) -> Waiting<S, R> {
         let mut stripe = self.stripe(id).lock();
         let before = stripe.ids.insert(id.into(), seq);
         assert!(before.is_some_and(is_open), "only a claimed id is decided, and only once");
         if stripe.waiters.is_empty() {
-            VecDeque::new()
+            Waiting::default()
         } else {
             stripe.waiters.remove(&Key::from(id)).unwrap_or_default()
         }
@@ -180,24 +174,24 @@ impl<W: Waits> Claims<W> {
 
     /// The claim ends undecided. If somebody waits with the same id, the claim is theirs now; else the id is free again.
     #[must_use]
-    pub(crate) fn release(&self, id: TransferId) -> Released<W> {
+    pub(crate) fn release(&self, id: TransferId) -> Released<S, R> {
         let mut stripe = self.stripe(id).lock();
         let key = Key::from(id);
-        let waiting = stripe.waiters.remove(&key).unwrap_or_default();
-        let (others, mut same): (Vec<W>, VecDeque<W>) = {
-            let (others, same): (Vec<W>, Vec<W>) = waiting.into_iter().partition(Waits::refers);
-            (others, same.into())
-        };
-        let before = stripe.ids.get(&key).copied();
-        let number = before.filter(|&state| is_open(state)).map(|state| state & !OPEN);
+        let number = stripe.ids.get(&key).copied().filter(|&state| is_open(state)).map(|state| state & !OPEN);
         let number = number.expect("only a claim that is open is released");
-        let next = same.pop_front().map(|next| (next, number));
+        let Some(waiting) = stripe.waiters.get_mut(&key) else {
+            stripe.ids.remove(&key);
+            return Released { next: None, referring: Vec::new() };
+        };
+        let referring = std::mem::take(&mut waiting.referring);
+        let next = waiting.same.pop_front().map(|next| (next, number));
+        if waiting.same.is_empty() {
+            stripe.waiters.remove(&key);
+        }
         if next.is_none() {
             stripe.ids.remove(&key);
-        } else if !same.is_empty() {
-            stripe.waiters.insert(key, same);
         }
-        Released { next, others }
+        Released { next, referring }
     }
 
     /// The entry that decided the id, if it is decided.
@@ -205,7 +199,7 @@ impl<W: Waits> Claims<W> {
         self.stripe(id).lock().ids.get(&Key::from(id)).copied().filter(|&state| !is_open(state))
     }
 
-    fn stripe(&self, id: TransferId) -> &Mutex<Stripe<W>> {
+    fn stripe(&self, id: TransferId) -> &Mutex<Stripe<S, R>> {
         // The high bits: the map inside takes its bucket from the low ones.
         let hash = self.hasher.hash_one(Key::from(id));
         &self.stripes[(hash >> (64 - STRIPE_BITS)) as usize]
@@ -214,4 +208,35 @@ impl<W: Waits> Claims<W> {
 
 fn is_open(state: u64) -> bool {
     state & OPEN != 0
+}
+
+#[cfg(all(test, not(bursar_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_told_apart_by_all_of_their_bits() {
+        let claims: Claims<u32, ()> = Claims::default();
+        for bit in 0..128 {
+            let id = TransferId(1 << bit);
+            assert_eq!(claims.claim(id, 1, || bit), Claim::Granted, "{id}");
+            assert_eq!(claims.claim(id, 1, || bit), Claim::Waits, "{id}");
+        }
+        for bit in 0..128 {
+            let (id, seq) = (TransferId(1 << bit), u64::from(bit) + 1);
+            assert_eq!(claims.decided(id), None, "{id}");
+            assert_eq!(claims.decide(id, seq).same, [bit], "{id}");
+            assert_eq!(claims.decided(id), Some(seq), "{id}");
+            assert_eq!(claims.claim(id, 1, || bit), Claim::Decided(seq), "{id}");
+        }
+    }
+
+    #[test]
+    fn an_id_that_was_found_in_the_journal_is_decided_and_found_again_is_a_contradiction() {
+        let claims: Claims<u32, ()> = Claims::default();
+        assert!(claims.recover(TransferId(7), 3));
+        assert!(!claims.recover(TransferId(7), 4));
+        assert!(claims.recover(TransferId(8), 4));
+        assert_eq!(claims.claim(TransferId(8), 1, || 1), Claim::Decided(4));
+    }
 }

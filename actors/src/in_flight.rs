@@ -4,7 +4,6 @@
 //! resolved, the wallets that reserved are told, the claim is decided or released, what it is about is let go of, and its
 //! request gets an outcome. So nobody waits for ever and nothing stays reserved.
 
-use crate::claims::Waiter;
 use crate::core::Core;
 use crate::outbox::Post;
 use crate::references;
@@ -13,7 +12,7 @@ use crate::shard_machine::ShardMessage;
 use crate::ticket::{NotCommitted, Verdict};
 use ledger::original::{Original, Resolution};
 use ledger::{
-    Entry, Facts, Order, OrderKind, Outcome, Part, Pending, Refusal, RefusalDetail, Route, Status,
+    Entry, Facts, Order, OrderKind, Outcome, Part, Pending, Refusal, RefusalDetail, Route, Side, Status,
     TransferId, WalletChange, WalletId,
 };
 use persistence::{Committed, entry_codec};
@@ -153,7 +152,9 @@ impl InFlight {
     pub(crate) fn part(&self) -> Part {
         let step = usize::from(self.step);
         match self.order() {
-            Some(Order::Transfer(transfer)) => Route::of_transfer(transfer).parts()[step],
+            Some(Order::Transfer(transfer)) => {
+                Part::of_transfer(transfer, if step == 0 { Side::Debit } else { Side::Credit })
+            }
             Some(Order::Pending(Pending { transfer, timeout_s })) => {
                 Route::of_pending(transfer, *timeout_s).parts()[step]
             }
@@ -223,9 +224,8 @@ impl InFlight {
             None => u64::MAX,
         };
         let committed = match self.order() {
-            Some(order @ Order::Transfer(transfer)) => {
+            Some(Order::Transfer(transfer)) => {
                 let route = Route::of_transfer(transfer);
-                debug_assert_eq!(order.id(), transfer.id);
                 self.journal(Verdict::Done, now_ns, valid_until_ns, &route, |payload| {
                     entry_codec::encode_transferred(transfer, payload);
                 })
@@ -313,7 +313,7 @@ impl InFlight {
         post: &mut dyn Post,
     ) {
         debug_assert!(refusal.status.is_final(), "{} is not final", refusal.status);
-        let Some(order) = self.order() else { return self.end(Status::InternalError, post) };
+        let order = self.order().expect("only an order is refused for good");
         let committed = match order {
             Order::Transfer(transfer) => {
                 self.journal(Verdict::Refused, now_ns, valid_until_ns, &Route::None, |payload| {
@@ -333,7 +333,8 @@ impl InFlight {
                 let errand = self.errand.take();
                 release(&item, self.attempt, self.reserved.take(), errand.as_deref(), post);
                 let_go(&item.request.core, errand.as_deref(), post);
-                settle_claim(&item, &outcome(refusal.status, committed, refusal.detail), post);
+                let wallets = planned_wallets(errand.as_deref());
+                settle_claim(&item, &wallets, &outcome(refusal.status, committed, refusal.detail), post);
             }
             Err(_) => self.attempt_again(now_ns, post),
         }
@@ -499,7 +500,8 @@ impl CommittedOrder {
                 let_go(&core, errand.as_deref(), post);
             }
         }
-        settle_claim(&self.item, &outcome(Status::Created, committed, RefusalDetail::None), post);
+        let wallets = planned_wallets(errand.as_deref());
+        settle_claim(&self.item, &wallets, &outcome(Status::Created, committed, RefusalDetail::None), post);
     }
 }
 
@@ -517,6 +519,12 @@ fn all_reserved(first: Option<Reserved>, errand: Option<&Errand>) -> impl Iterat
     #[cfg(bursar_broken = "half_transaction")]
     let others = &others[..0];
     first.into_iter().chain(others.iter().copied())
+}
+
+/// The wallets of an order that does not name them itself.
+fn planned_wallets(errand: Option<&Errand>) -> Vec<WalletId> {
+    let plan = errand.and_then(|errand| errand.plan.as_ref());
+    plan.map_or_else(Vec::new, |plan| plan.route.parts().iter().map(|part| part.wallet).collect())
 }
 
 /// What was reserved for the attempt is not needed any more.
@@ -547,11 +555,10 @@ fn let_go(core: &Arc<Core>, errand: Option<&Errand>, post: &mut dyn Post) {
 fn pass_claim_on(core: &Arc<Core>, id: TransferId, post: &mut dyn Post) {
     loop {
         let released = core.claims.release(id);
-        for referrer in released.others {
+        for referrer in released.referring {
             references::resume_waiter(core, referrer, post);
         }
         let Some((next, claim_number)) = released.next else { return };
-        let Waiter::Same(next) = next else { panic!("who refers to an id does not take it over") };
         if !core.is_ending() {
             return references::send_on(InFlight::new(next, claim_number), post);
         }
@@ -564,18 +571,18 @@ fn outcome(status: Status, committed: Committed, detail: RefusalDetail) -> Outco
     Outcome { status, replayed: false, seq: committed.seq, timestamp_ns: committed.timestamp_ns, detail }
 }
 
-/// The order's id is decided: tells everybody who asked for it, and whoever is about it.
-fn settle_claim(item: &RequestItem, outcome: &Outcome, post: &mut dyn Post) {
+/// The order's id is decided: tells everybody who asked for it, and whoever is about it. `wallets` are those that it went to, if
+/// it does not name them itself.
+fn settle_claim(item: &RequestItem, wallets: &[WalletId], outcome: &Outcome, post: &mut dyn Post) {
     if let Some(order) = item.order() {
         let core = &item.request.core;
-        for waiter in core.claims.decide(order.id(), outcome.seq) {
-            match waiter {
-                Waiter::Same(waiter) => {
-                    waiter.request.note_same_route(waiter.index, &item.request, item.index);
-                    waiter.finish_from_original(order, outcome);
-                }
-                referrer @ Waiter::Refers(_) => references::resume_waiter(core, referrer, post),
-            }
+        let waiting = core.claims.decide(order.id(), outcome.seq);
+        for waiter in waiting.same {
+            waiter.request.note_route_of(waiter.index, order, wallets.iter().copied());
+            waiter.finish_from_original(order, outcome);
+        }
+        for referrer in waiting.referring {
+            references::resume_waiter(core, referrer, post);
         }
     }
     item.request.finish(item.index, outcome);

@@ -2,11 +2,12 @@
 
 use crate::claims::Claim;
 use crate::in_flight::{ATTEMPTS_MAX, InFlight, Reserved};
+use crate::references;
 use crate::request::Operations;
 use crate::shard_machine::ShardMessage;
 use crate::test_house::{Asked, House, NOW, transfer, wallet_terms};
 use crate::ticket::Fate;
-use ledger::{Order, Outcome, RefusalDetail, Status, TransferId, WalletId};
+use ledger::{Memo, Order, Outcome, Post, RefusalDetail, Status, TransferId, WalletId};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -275,4 +276,85 @@ fn however_many_wait_for_one_id_closed_mailboxes_answer_them_all() {
         assert_eq!(asked.outcome(), refused(Status::Unavailable));
     }
     assert_eq!(house.core.claims.claim(TransferId(7), 0, || panic!("nobody waits")), Claim::Granted);
+}
+
+fn post(id: u128, pending_id: u128) -> Order {
+    let (id, pending_id) = (TransferId(id), TransferId(pending_id));
+    Order::Post(Post { id, pending_id, amount: 0, memo: Memo::default() })
+}
+
+/// Each is the next one's to take over, and ends at once: one after another, by way of a mailbox, and not one inside the
+/// other.
+#[test]
+fn however_many_bring_the_same_capture_each_has_its_turn_in_a_message_of_its_own() {
+    let mut house = House::new(false);
+    let late = |house: &House| house.order(post(7, 5), NOW);
+    let first = late(&house);
+    let in_flight = house.granted(&first);
+    let waiting: Vec<Asked> = (0..20_000)
+        .map(|_| {
+            let asked = late(&house);
+            house.waits(&asked);
+            asked
+        })
+        .collect();
+    in_flight.refuse_for_now(Status::DeadlineExceeded, &mut house.mailboxes.clone());
+    assert_eq!(house.outcome(&first), refused(Status::DeadlineExceeded));
+    for (number, asked) in waiting.iter().enumerate() {
+        let mut posted = house.posted();
+        assert_eq!(posted.len(), 1, "{number}");
+        let Some((_, ShardMessage::Resume(next))) = posted.pop() else { panic!("{number} is begun") };
+        assert_eq!(next.attempt().item, asked.item());
+        let core = Arc::clone(&house.core);
+        references::resume(&core, next, &mut house.mailboxes.clone());
+        assert_eq!(house.outcome(asked), refused(Status::DeadlineExceeded), "{number}");
+    }
+    assert!(house.posted().is_empty());
+    assert_eq!(house.core.claims.claim(TransferId(7), 0, || panic!("nobody waits")), Claim::Granted);
+}
+
+/// Each waits for the one before it. When the house is closed they end one after another, and not one inside the other.
+#[test]
+fn however_long_a_chain_of_orders_about_each_other_is_closing_ends_it() {
+    let mut house = House::new(false);
+    let first = house.transfer(1, u64::MAX);
+    let in_flight = house.granted(&first);
+    let chain: Vec<Asked> = (2..=20_000)
+        .map(|id| {
+            let asked = house.order(post(id, id - 1), u64::MAX);
+            let waits = house.granted(&asked);
+            let core = Arc::clone(&house.core);
+            references::resume(&core, waits, &mut house.mailboxes.clone());
+            assert!(!asked.is_answered(), "{id} waits for the one before it");
+            asked
+        })
+        .collect();
+    house.core.stopping.store(true, Ordering::Relaxed);
+    in_flight.refuse_for_now(Status::Unavailable, &mut house.mailboxes.clone());
+    for asked in &chain {
+        assert!(house.read(), "each ends in a piece of work of its own");
+        assert_eq!(asked.outcome(), refused(Status::Unavailable));
+    }
+    assert!(!house.read() && house.posted().is_empty());
+    assert_eq!(house.outcome(&first), refused(Status::Unavailable));
+}
+
+#[test]
+fn an_order_waits_for_an_older_claim_and_for_no_younger_one() {
+    let mut house = House::new(false);
+    let (older, younger) = (house.order(post(7, 8), u64::MAX), house.order(post(8, 7), u64::MAX));
+    let (first, second) = (house.granted(&older), house.granted(&younger));
+    let core = Arc::clone(&house.core);
+    references::resume(&core, second, &mut house.mailboxes.clone());
+    assert!(!younger.is_answered(), "it waits for the older one");
+    references::resume(&core, first, &mut house.mailboxes.clone());
+    assert_eq!(house.outcome(&older), refused(Status::Contended), "which may not wait for it in turn");
+    // Now there is no order 7, and none can come until that is journaled.
+    let mut posted = house.posted();
+    let Some((_, ShardMessage::Resume(second))) = posted.pop() else { panic!("it looks again") };
+    references::resume(&core, second, &mut house.mailboxes.clone());
+    let outcome = house.outcome(&younger);
+    assert_eq!((outcome.status, outcome.seq), (Status::PendingNotFound, 1));
+    assert_eq!(house.core.claims.claim(TransferId(7), 0, || panic!("nobody waits")), Claim::Granted);
+    assert_eq!(house.core.claims.decided(TransferId(8)), Some(1));
 }

@@ -2,7 +2,7 @@
 //!
 //! `RUSTFLAGS="--cfg bursar_loom" cargo test --release -p bursar-actors --lib memory_order`
 
-use crate::claims::{Claim, Claims, Waits};
+use crate::claims::{Claim, Claims};
 use crate::ticket::{Fate, Ticket, Verdict};
 use crate::trial_balance::AnnouncedMoment;
 use ledger::TransferId;
@@ -20,12 +20,6 @@ impl Clock for NoTime {
     }
 
     fn advance_to(&self, _: u64) {}
-}
-
-impl Waits for u8 {
-    fn refers(&self) -> bool {
-        false
-    }
 }
 
 fn sequencer() -> Arc<Sequencer> {
@@ -75,10 +69,11 @@ fn who_has_seen_the_head_sees_every_commit_up_to_it() {
 #[test]
 fn of_two_with_the_same_id_one_decides_and_both_are_answered_once() {
     loom::model(|| {
-        let claims = Arc::new(Claims::<u8>::default());
-        let ask = |claims: &Claims<u8>, who: u8| match claims.claim(TransferId(7), u64::from(who), || who) {
+        let claims = Arc::new(Claims::<u8, u8>::default());
+        let ask = |claims: &Claims<u8, u8>, who: u8| match claims.claim(TransferId(7), u64::from(who), || who)
+        {
             Claim::Granted => {
-                let mut answered = Vec::from(claims.decide(TransferId(7), 1));
+                let mut answered = Vec::from(claims.decide(TransferId(7), 1).same);
                 answered.push(who);
                 answered
             }
@@ -103,8 +98,9 @@ fn of_two_with_the_same_id_one_decides_and_both_are_answered_once() {
 #[test]
 fn a_claim_that_is_given_up_is_the_next_ones_or_free() {
     loom::model(|| {
-        let claims = Arc::new(Claims::<u8>::default());
-        let ask = |claims: &Claims<u8>, who: u8| match claims.claim(TransferId(7), u64::from(who), || who) {
+        let claims = Arc::new(Claims::<u8, u8>::default());
+        let ask = |claims: &Claims<u8, u8>, who: u8| match claims.claim(TransferId(7), u64::from(who), || who)
+        {
             Claim::Granted => {
                 let mut ended = vec![who];
                 // Whoever waited has the claim now, and gives it up as well.

@@ -11,6 +11,7 @@ use ledger::{Facts, HoldState, OrderKind, TransferId};
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, VecDeque};
 use std::hash::BuildHasher;
+use std::ops::Bound;
 
 const STRIPE_BITS: u32 = 8;
 
@@ -42,6 +43,35 @@ impl Slot {
     }
 }
 
+/// Holds that expire and have not ended.
+#[derive(Debug, Default)]
+struct Expiring {
+    /// In the order of their expiry.
+    holds: BTreeSet<(u64, TransferId)>,
+    /// The one that was asked for last. Some may not end, because a wallet does not answer; the others must have their turn.
+    last: (u64, TransferId),
+}
+
+impl Expiring {
+    fn due(&mut self, now_ns: u64, limit: usize) -> Vec<TransferId> {
+        let all = (Bound::Unbounded, Bound::Included((now_ns, TransferId(u128::MAX))));
+        let mut due: Vec<(u64, TransferId)> = Vec::new();
+        if self.last.0 <= now_ns {
+            let rest = self.holds.range((Bound::Excluded(self.last), all.1));
+            due.extend(rest.take(limit));
+        }
+        if due.len() < limit {
+            // From the beginning, up to where it began.
+            let before = self.holds.range(all).take_while(|&&hold| hold <= self.last);
+            due.extend(before.take(limit.saturating_sub(due.len())));
+        }
+        if let Some(&last) = due.last() {
+            self.last = last;
+        }
+        due.into_iter().map(|(_, id)| id).collect()
+    }
+}
+
 /// What became of asking for an original.
 #[derive(Debug)]
 pub(crate) enum Acquired {
@@ -56,8 +86,7 @@ pub(crate) enum Acquired {
 pub(crate) struct Originals {
     hasher: RandomState,
     stripes: Box<[Mutex<HashMap<TransferId, Slot, RandomState>>]>,
-    /// Holds that expire and have not ended, in the order of their expiry.
-    expiring: Mutex<BTreeSet<(u64, TransferId)>>,
+    expiring: Mutex<Expiring>,
 }
 
 impl Default for Originals {
@@ -73,10 +102,15 @@ impl Default for Originals {
 impl Originals {
     /// What stands in the journal, as far as it has come by the entry `seq`. Nobody can have referred to it before.
     pub(crate) fn note(&self, id: TransferId, original: Original, seq: u64) {
-        if let Original::Hold { terms, state: HoldState::Open } = &original {
-            self.expires(id, terms.expires_at_ns);
-        }
+        let expires_at_ns = match &original {
+            Original::Hold { terms, state: HoldState::Open } => terms.expires_at_ns,
+            _ => u64::MAX,
+        };
         self.stripe(id).lock().insert(id, Slot::new(Some(original), seq));
+        // Only now may it be let expire.
+        if expires_at_ns != u64::MAX {
+            self.expiring.lock().holds.insert((expires_at_ns, id));
+        }
     }
 
     /// Asks for the original on behalf of an order, which waits if somebody else decides on it.
@@ -115,8 +149,10 @@ impl Originals {
 
     /// The entry `seq` of an order about it, whose it is, is committed.
     pub(crate) fn progress(&self, id: TransferId, kind: OrderKind, facts: &Facts, seq: u64) {
-        if let Facts::Hold(terms) = facts {
-            self.expiring.lock().remove(&(terms.expires_at_ns, id));
+        if let Facts::Hold(terms) = facts
+            && terms.expires_at_ns != u64::MAX
+        {
+            self.expiring.lock().holds.remove(&(terms.expires_at_ns, id));
         }
         let mut stripe = self.stripe(id).lock();
         let slot = stripe.get_mut(&id).expect("what somebody decides on is in the table");
@@ -139,11 +175,10 @@ impl Originals {
         next
     }
 
-    /// The holds that have expired by `now_ns` and have not ended, at most `limit` of them.
+    /// Holds that have expired by `now_ns` and have not ended, at most `limit` of them: others each time, until all have had
+    /// their turn.
     pub(crate) fn due(&self, now_ns: u64, limit: usize) -> Vec<TransferId> {
-        let expiring = self.expiring.lock();
-        let due = expiring.iter().take_while(|(expires_at_ns, _)| *expires_at_ns <= now_ns);
-        due.take(limit).map(|&(_, id)| id).collect()
+        self.expiring.lock().due(now_ns, limit)
     }
 
     /// Nobody decides on anything or waits to.
@@ -154,14 +189,32 @@ impl Originals {
             .all(|stripe| stripe.lock().values().all(|slot| !slot.is_taken && slot.waiting.is_empty()))
     }
 
-    fn expires(&self, id: TransferId, expires_at_ns: u64) {
-        if expires_at_ns != u64::MAX {
-            self.expiring.lock().insert((expires_at_ns, id));
-        }
-    }
-
     fn stripe(&self, id: TransferId) -> &Mutex<HashMap<TransferId, Slot, RandomState>> {
         // The high bits: the map inside takes its bucket from the low ones.
         &self.stripes[(self.hasher.hash_one(id) >> (64 - STRIPE_BITS)) as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_are_due_have_their_turn_though_some_never_end() {
+        let mut expiring = Expiring::default();
+        let mut due = |now_ns, limit| -> Vec<u128> {
+            expiring.holds = [(10, 1), (10, 2), (20, 3), (30, 4), (40, 5)]
+                .map(|(expires_at_ns, id)| (expires_at_ns, TransferId(id)))
+                .into();
+            expiring.due(now_ns, limit).into_iter().map(|id| id.0).collect()
+        };
+        assert_eq!(due(9, 10), []);
+        assert_eq!(due(30, 3), [1, 2, 3]);
+        assert_eq!(due(30, 3), [4, 1, 2], "and from the beginning again");
+        assert_eq!(due(30, 3), [3, 4, 1]);
+        assert_eq!(due(40, 9), [2, 3, 4, 5, 1], "each once");
+        assert_eq!(due(10, 9), [2, 1], "a smaller time, as no clock has it");
+        assert_eq!(due(40, 1), [2]);
+        assert_eq!(due(9, 1), [], "the last one that was asked for is not due");
     }
 }

@@ -5,7 +5,7 @@
 //! that none can come meanwhile. Then the original, which it has for itself alone until it has ended. What that allows
 //! is `ledger::original`'s to say; then its wallets are asked as those of any order.
 
-use crate::claims::{Referred, Waiter};
+use crate::claims::Referred;
 use crate::core::Core;
 use crate::in_flight::{About, InFlight};
 use crate::originals::Acquired;
@@ -18,19 +18,20 @@ use persistence::read_entries;
 use std::sync::Arc;
 
 /// How many holds are let expire by one request.
-const EXPIRED_PER_REQUEST_MAX: usize = 1_000;
+const EXPIRED_PER_REQUEST_MAX: usize = 4_096;
 
 /// Sends an order to its first wallet; one about another goes by way of that.
 pub(crate) fn send_on(in_flight: InFlight, post: &mut dyn Post) {
     if in_flight.refers_to().is_some() {
+        // By way of a mailbox: it may end at once, and very many may wait for its id, each of them the next one's.
         let core = Arc::clone(in_flight.core());
-        return resume(&core, in_flight, post);
+        return post_resume(&core, in_flight, post);
     }
     let shard = in_flight.core().shard_of(in_flight.part().wallet);
     post.post(shard, ShardMessage::BeginOne(in_flight));
 }
 
-/// Goes on with an order about another from wherever it is: to be called with those that waited, too.
+/// Goes on with an order about another from wherever it is. Those that waited come here only by way of a mailbox.
 pub(crate) fn resume(core: &Arc<Core>, mut in_flight: InFlight, post: &mut dyn Post) {
     let id = in_flight.refers_to().expect("it is about another order");
     if in_flight.about() != About::Nothing {
@@ -38,9 +39,7 @@ pub(crate) fn resume(core: &Arc<Core>, mut in_flight: InFlight, post: &mut dyn P
     }
     let claim_number = in_flight.claim_number();
     let mut waits = Some(in_flight);
-    let referred = core
-        .claims
-        .refer(id, claim_number, || Waiter::Refers(Box::new(waits.take().expect("it waits once"))));
+    let referred = core.claims.refer(id, claim_number, || Box::new(waits.take().expect("it waits once")));
     let Some(asks) = waits else { return };
     in_flight = asks;
     match referred {
@@ -63,10 +62,11 @@ pub(crate) fn resume(core: &Arc<Core>, mut in_flight: InFlight, post: &mut dyn P
 
 /// Goes on with an order that waited for the id that it is about. By way of a mailbox, because very many may wait for
 /// one, and each may be decided at once.
-pub(crate) fn resume_waiter(core: &Arc<Core>, waiter: Waiter, post: &mut dyn Post) {
-    let Waiter::Refers(in_flight) = waiter else { panic!("only who refers to an id waits to look at it") };
+pub(crate) fn resume_waiter(core: &Arc<Core>, in_flight: Box<InFlight>, post: &mut dyn Post) {
     if core.is_ending() {
-        return in_flight.refuse_for_now(Status::Unavailable, post);
+        // Not from here: others may wait for it, and others for those, one inside the other.
+        let ending = Arc::clone(core);
+        return core.read_soon(move || in_flight.refuse_for_now(Status::Unavailable, &mut &*ending));
     }
     post_resume(core, *in_flight, post);
 }
@@ -160,15 +160,19 @@ pub(crate) fn expire_due(core: &Arc<Core>) {
     if core.is_ending() || core.disk_full.load(std::sync::atomic::Ordering::Relaxed) {
         return;
     }
-    let due = core.originals.due(core.sequencer.now_ns(), EXPIRED_PER_REQUEST_MAX);
-    if due.is_empty() {
-        return;
+    // They are admitted like any request, so that a stop waits for them; with little room, fewer come first.
+    for limit in [EXPIRED_PER_REQUEST_MAX, EXPIRED_PER_REQUEST_MAX / 16, 1] {
+        let due = core.originals.due(core.sequencer.now_ns(), limit);
+        if due.is_empty() {
+            return;
+        }
+        let operations = Operations::ExpireHolds(due);
+        if let Ok(permit) = core.admit(&operations, 0) {
+            let request =
+                Request::new(Arc::clone(core), operations, u64::MAX, Some(permit), Box::new(|_| {}));
+            return core.route(&request);
+        }
     }
-    let operations = Operations::ExpireHolds(due);
-    // It is admitted like any request, so that a stop waits for it; with no room, it comes later.
-    let Ok(permit) = core.admit(&operations, 0) else { return };
-    let request = Request::new(Arc::clone(core), operations, u64::MAX, Some(permit), Box::new(|_| {}));
-    core.route(&request);
 }
 
 /// Begins to let a hold expire, unless somebody decides on it.

@@ -80,12 +80,21 @@ impl Operations {
 /// A wallet as of a moment: with every entry up to `as_of_seq` in it, and none above.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WalletView {
-    /// The wallet.
+    /// The wallet, without its holds: there may be very many.
     pub wallet: Wallet,
+    /// What can be spent; `None` where there is no limit.
+    pub available: Option<i128>,
     /// The moment.
     pub as_of_seq: u64,
     /// Ledger time when it was read: what has expired by then does not count.
     pub as_of_ns: u64,
+}
+
+impl WalletView {
+    pub(crate) fn of(wallet: &Wallet, as_of_seq: u64, as_of_ns: u64) -> Self {
+        let available = wallet.available(as_of_ns);
+        Self { wallet: wallet.without_holds(), available, as_of_seq, as_of_ns }
+    }
 }
 
 /// An order, what it was first answered, and what has become of it.
@@ -287,20 +296,20 @@ impl Request {
         }
     }
 
-    /// The same, for an order that is answered from another one with the same id.
-    pub(crate) fn note_same_route(&self, index: u32, other: &Self, other_index: u32) {
-        if !self.wants_balances() {
-            return;
+    /// The same, for an order about another that is answered from `original`, which had the same id and went to `wallets`. Only
+    /// what is the same goes to the same wallets.
+    pub(crate) fn note_route_of(
+        &self,
+        index: u32,
+        original: &Order,
+        wallets: impl Iterator<Item = WalletId>,
+    ) {
+        let is_same = self
+            .order(index)
+            .is_some_and(|order| order.refers_to().is_some() && original.compare(order) == Status::Exists);
+        if is_same {
+            self.note_route(index, wallets);
         }
-        if let Some(order) = other.order(other_index)
-            && !other.wants_balances()
-            && order.refers_to().is_some()
-        {
-            // Not noted there. Its positions are left out; who wants them reads the wallets.
-            return;
-        }
-        let wallets = other.route_of(other_index);
-        self.note_route(index, wallets.into_iter());
     }
 
     /// The wallets of the order at `index`, in the order in which they were asked.

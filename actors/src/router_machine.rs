@@ -1,9 +1,10 @@
 //! What a router decides: which operations of a request may begin, and which shard each of them goes to first.
 //!
 //! It checks what needs no wallet (shape, deadline, asset), claims each order's id, and sends every shard its part of
-//! the request in one message. What is about another order goes by way of that ([`references`]). It keeps no state of its own, and decides nothing that depends on a wallet.
+//! the request in one message. What is about another order goes by way of that ([`references`]). It keeps no state of
+//! its own, and decides nothing that depends on a wallet.
 
-use crate::claims::{Claim, Waiter};
+use crate::claims::Claim;
 use crate::core::{Core, KnownAsset};
 use crate::in_flight::InFlight;
 use crate::outbox::Post;
@@ -116,7 +117,7 @@ fn begin_orders(core: &Arc<Core>, request: &Arc<Request>, orders: &[Order], post
         }
         core.inject_fault("route", first_wallet(order).unwrap_or_default());
         let item = || RequestItem { request: Arc::clone(request), index };
-        match core.claims.claim(order.id(), number, || Waiter::Same(item())) {
+        match core.claims.claim(order.id(), number, item) {
             Claim::Granted => match first_wallet(order) {
                 Some(wallet) => parts.add(core, wallet, index),
                 None => references::resume(core, InFlight::new(item(), number), post),
@@ -149,7 +150,7 @@ fn answer_from_journal(core: &Arc<Core>, request: &Arc<Request>, decided: Vec<(u
         Ok(found) => {
             for (index, Found { view, route, .. }) in found {
                 let item = RequestItem { request: Arc::clone(&request), index };
-                request.note_route(index, route.parts().iter().map(|part| part.wallet));
+                request.note_route_of(index, &view.order, route.parts().iter().map(|part| part.wallet));
                 item.finish_from_original(&view.order, &view.outcome);
             }
         }

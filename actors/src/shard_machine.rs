@@ -263,7 +263,7 @@ impl<A> ShardMachine<A> {
                 // Nothing is open in a dormant wallet, so it stands as of whatever is the newest entry.
                 let as_of_seq = self.core.sequencer.appended_seq();
                 let as_of_ns = self.core.sequencer.now_ns();
-                let view = WalletView { wallet: Wallet::clone(wallet), as_of_seq, as_of_ns };
+                let view = WalletView::of(wallet, as_of_seq, as_of_ns);
                 item.request.finish_wallet(item.index, Some(view));
             }
             Slot::Activating => panic!("activation is over before the next message"),

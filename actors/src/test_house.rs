@@ -2,7 +2,7 @@
 //! and requests whose answers it looks at. It decides nothing.
 
 use crate::admission::Admission;
-use crate::claims::{Claim, Claims, Waiter};
+use crate::claims::{Claim, Claims};
 use crate::core::{Core, CoreParts, ReadJob, Readers, Transport};
 use crate::in_flight::InFlight;
 use crate::originals::Originals;
@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use persistence::{
     Group, GroupCommit, Journal, JournalReader, LedgerClock, PersistenceError, Record, Records, Sequencer,
 };
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
@@ -43,12 +44,20 @@ impl Post for Mailboxes {
     }
 }
 
-/// The disk is never read: who asks for something waits for ever.
-#[derive(Debug)]
-struct NoReaders;
+/// Work for readers, which the test does: see [`House::read`].
+#[derive(Clone, Default)]
+struct Jobs(Arc<Mutex<VecDeque<ReadJob>>>);
 
-impl Readers for NoReaders {
-    fn run(&self, _: ReadJob) {}
+impl std::fmt::Debug for Jobs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Jobs").field("waiting", &self.0.lock().len()).finish()
+    }
+}
+
+impl Readers for Jobs {
+    fn run(&self, job: ReadJob) {
+        self.0.lock().push_back(job);
+    }
 }
 
 /// Everything is durable at once.
@@ -92,10 +101,12 @@ pub(crate) struct House {
     pub(crate) core: Arc<Core>,
     pub(crate) mailboxes: Mailboxes,
     pub(crate) commit: GroupCommit,
+    jobs: Jobs,
 }
 
 impl House {
     pub(crate) fn new(closed: bool) -> Self {
+        let jobs = Jobs::default();
         let sequencer = Arc::new(Sequencer::new(0, 0, Arc::new(LedgerClock::start(0))));
         let core = Core::new(CoreParts {
             sequencer: Arc::clone(&sequencer),
@@ -105,7 +116,7 @@ impl House {
             admission: Arc::new(Admission::new(1, 1)),
             journal: Arc::new(Unread),
             index: Arc::default(),
-            readers: Box::new(NoReaders),
+            readers: Box::new(jobs.clone()),
             shards: SHARDS,
             shard_seed: 0,
             fault_hook: None,
@@ -114,7 +125,13 @@ impl House {
         let mailboxes = Mailboxes { closed, ..Mailboxes::default() };
         core.connect(Box::new(mailboxes.clone()));
         let commit = GroupCommit::new(sequencer, Box::new(Memory::default()), Arc::default());
-        Self { core, mailboxes, commit }
+        Self { core, mailboxes, commit, jobs }
+    }
+
+    /// Does the next piece of a reader's work; false if there is none.
+    pub(crate) fn read(&self) -> bool {
+        let job = self.jobs.0.lock().pop_front();
+        job.map(|job| job()).is_some()
     }
 
     /// A request with the router's part done.
@@ -135,6 +152,11 @@ impl House {
         self.request(Operations::Orders { orders, with_balances: false }, deadline_ns)
     }
 
+    /// A request for one order of any kind.
+    pub(crate) fn order(&self, order: Order, deadline_ns: u64) -> Asked {
+        self.request(Operations::Orders { orders: vec![order], with_balances: false }, deadline_ns)
+    }
+
     /// One that has claimed its id, on its way.
     pub(crate) fn granted(&self, asked: &Asked) -> InFlight {
         let item = asked.item();
@@ -148,7 +170,7 @@ impl House {
     pub(crate) fn waits(&self, asked: &Asked) {
         let item = asked.item();
         let id = item.order().expect("it is an order").id();
-        assert_eq!(self.core.claims.claim(id, 0, || Waiter::Same(item.clone())), Claim::Waits);
+        assert_eq!(self.core.claims.claim(id, 0, || item.clone()), Claim::Waits);
     }
 
     pub(crate) fn posted(&self) -> Vec<(usize, ShardMessage)> {

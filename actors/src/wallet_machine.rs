@@ -21,7 +21,7 @@ use ledger::{
 };
 use persistence::{Committed, rebuild_wallet};
 use slab::Slab;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// How long an operation waits for a wallet that is being rebuilt.
@@ -132,7 +132,7 @@ pub(crate) struct WalletMachine {
     reservations: Slab<Reservation>,
     open: OpenReservations,
     /// The holds here whose end is reserved.
-    ending: Vec<TransferId>,
+    ending: BTreeSet<TransferId>,
     /// What could not be decided yet: orders that begin here, and changes. First come, first decided, so that none waits
     /// for ever.
     waiting: VecDeque<InFlight>,
@@ -159,7 +159,7 @@ impl WalletMachine {
             wallet,
             reservations: Slab::new(),
             open: OpenReservations::default(),
-            ending: Vec::new(),
+            ending: BTreeSet::new(),
             waiting: VecDeque::new(),
             parked: VecDeque::new(),
             settled_seq: 0,
@@ -272,7 +272,7 @@ impl WalletMachine {
         let slot = self.reservations.insert(Reservation { attempt: in_flight.attempt(), effect });
         self.open.add(&effect);
         if let Effect::Resolve { id, .. } = effect {
-            self.ending.push(id);
+            self.ending.insert(id);
         }
         let slot = u32::try_from(slot).expect("permits bound the reservations far below 2^32");
         in_flight.set_reserved(Reserved { wallet: self.id, slot });
@@ -325,7 +325,8 @@ impl WalletMachine {
                 "entry {seq} settles what wallet {} never reserved (settled {settled})",
                 self.id
             );
-            return;
+            // It was settled ahead of this message, perhaps by one that came to nothing: somebody may still wait for it.
+            return self.decide_waiting(turn);
         };
         self.keep_snapshot_before(seq, turn.core);
         self.existing().apply(&reservation.effect, seq, timestamp_ns);
@@ -344,7 +345,7 @@ impl WalletMachine {
     fn forget_open(&mut self, reservation: &Reservation) {
         self.open.remove(&reservation.effect);
         if let Effect::Resolve { id, .. } = reservation.effect {
-            self.ending.retain(|ending| *ending != id);
+            self.ending.remove(&id);
         }
         if self.reservations.is_empty() && self.reservations.capacity() > 64 {
             // A burst is over; a million wallets that each kept their burst would not fit in memory.
@@ -393,7 +394,13 @@ impl WalletMachine {
         }
         let change = in_flight.change().expect("it is a change").clone();
         match change.decide(self.wallet.as_deref(), turn.now_ns) {
-            Err(refusal) => in_flight.refuse_for_now(refusal, turn.post),
+            Err(refusal) => {
+                // It says something of the wallet, so it waits until that is durable.
+                if let Some(wallet) = &self.wallet {
+                    in_flight.request().saw(wallet.last_seq);
+                }
+                in_flight.refuse_for_now(refusal, turn.post);
+            }
             Ok(Status::Exists) => {
                 let wallet = self.existing();
                 let outcome = Outcome {
@@ -449,11 +456,7 @@ impl WalletMachine {
         self.keep_snapshot_before(head, turn.core);
         self.settle_up_to(head);
         turn.core.inject_fault("read_settled", self.id);
-        read.finish(self.wallet.as_deref().map(|wallet| WalletView {
-            wallet: Wallet::clone(wallet),
-            as_of_seq: head,
-            as_of_ns: turn.now_ns,
-        }));
+        read.finish(self.wallet.as_deref().map(|wallet| WalletView::of(wallet, head, turn.now_ns)));
         self.decide_waiting(turn);
     }
 
@@ -511,7 +514,8 @@ impl WalletMachine {
         self.settle_up_to(moment.seq);
         core.inject_fault("snapshot", self.id);
         self.snapshot_number = moment.number;
-        self.snapshot = Some(Snapshot { number: moment.number, wallet: self.wallet.clone() });
+        let wallet = self.wallet.as_ref().map(|wallet| Box::new(wallet.without_holds()));
+        self.snapshot = Some(Snapshot { number: moment.number, wallet });
     }
 
     fn existing(&mut self) -> &mut Wallet {

@@ -13,6 +13,7 @@ use crate::order::Side;
 use crate::route::{Effect, Part, Role};
 use crate::status::{Refusal, RefusalDetail, Status};
 use crate::wallet::{OverdraftLimit, Wallet, WalletFlags};
+use std::collections::BTreeSet;
 
 /// The sums of a wallet's reservations whose outcome is not known yet: how far each of its bounds could be moved by them,
 /// one way and the other.
@@ -95,15 +96,18 @@ pub struct Circumstances<'a> {
     /// The sums of what is open.
     pub open: OpenReservations,
     /// The holds whose end is open: those of the reservations that are [`Effect::Resolve`].
-    pub ending: &'a [TransferId],
+    pub ending: &'a BTreeSet<TransferId>,
     /// Ledger time.
     pub now_ns: u64,
 }
 
+/// No hold ends.
+static NONE: BTreeSet<TransferId> = BTreeSet::new();
+
 impl Circumstances<'_> {
     /// Nothing is open.
     pub fn settled(now_ns: u64) -> Self {
-        Self { open: OpenReservations::default(), ending: &[], now_ns }
+        Self { open: OpenReservations::default(), ending: &NONE, now_ns }
     }
 }
 
@@ -158,11 +162,8 @@ pub fn decide(wallet: Option<&Wallet>, part: &Part, circumstances: &Circumstance
     }
     let Circumstances { open, ending, now_ns } = *circumstances;
     let position = &wallet.position;
+    // Sums over holds, so made only where there is a limit that asks for them.
     let expired = |side| wallet.holds.expired(side, now_ns, ending);
-    let held_debits = position.debits_pending.saturating_sub(expired(Side::Debit));
-    let held_credits = position.credits_pending.saturating_sub(expired(Side::Credit));
-    let in_use = sum(&[position.debits_posted, held_debits]);
-    let held = sum(&[position.credits_posted, held_credits]);
     // What is counted as expired stands in the counters until the end of it is journaled.
     let counted_debits = sum(&[position.debits_posted, position.debits_pending]);
     let counted_credits = sum(&[position.credits_posted, position.credits_pending]);
@@ -179,6 +180,8 @@ pub fn decide(wallet: Option<&Wallet>, part: &Part, circumstances: &Circumstance
     });
     let funds = match wallet.overdraft_limit() {
         OverdraftLimit::Limited(limit) if debits > moved_in => {
+            let held_debits = position.debits_pending.saturating_sub(expired(Side::Debit));
+            let in_use = sum(&[position.debits_posted, held_debits]);
             let funds = sum(&[position.credits_posted, limit, moved_in]);
             let available = sum(&[position.credits_posted, limit]).saturating_sub(in_use);
             Some(Bound {
@@ -195,6 +198,8 @@ pub fn decide(wallet: Option<&Wallet>, part: &Part, circumstances: &Circumstance
         refusal: naming.refuse_as(Side::Credit, Status::CreditWalletOverflow),
     });
     let limit = (terms.balance_max != 0 && credits > moved_out).then(|| {
+        let held_credits = position.credits_pending.saturating_sub(expired(Side::Credit));
+        let held = sum(&[position.credits_posted, held_credits]);
         let room = sum(&[position.debits_posted, terms.balance_max, moved_out]);
         Bound {
             at_best: sum(&[held, credits]) <= sum(&[room, open.room, lapsing(Side::Credit)]),
@@ -202,7 +207,7 @@ pub fn decide(wallet: Option<&Wallet>, part: &Part, circumstances: &Circumstance
             refusal: naming.limit_exceeded(terms.balance_max),
         }
     });
-    weigh([debit_overflow, funds, credit_overflow, limit], wallet.holds.next_expiry_ns(now_ns))
+    weigh([debit_overflow, funds, credit_overflow, limit], || wallet.holds.next_expiry_ns(now_ns))
 }
 
 /// How refusals name the wallet.
@@ -261,7 +266,7 @@ struct Bound {
 }
 
 /// The first bound, in order, that is not surely met decides: broken under every outcome it refuses, else it waits.
-fn weigh(bounds: [Option<Bound>; 4], valid_until_ns: u64) -> Decision {
+fn weigh(bounds: [Option<Bound>; 4], valid_until_ns: impl FnOnce() -> u64) -> Decision {
     for bound in bounds.into_iter().flatten() {
         if bound.at_worst {
             continue;
@@ -270,7 +275,7 @@ fn weigh(bounds: [Option<Bound>; 4], valid_until_ns: u64) -> Decision {
         if may_be_met {
             return Decision::Wait;
         }
-        return Decision::Refuse { refusal: bound.refusal, valid_until_ns };
+        return Decision::Refuse { refusal: bound.refusal, valid_until_ns: valid_until_ns() };
     }
     Decision::Accept
 }

@@ -71,7 +71,7 @@ impl Holds {
 
     /// The sum of what has expired by `now_ns` on one side, though its end is not journaled yet; but for holds `except`
     /// that are being captured or released at this moment, which may go either way.
-    pub fn expired(&self, side: Side, now_ns: u64, except: &[TransferId]) -> u128 {
+    pub fn expired(&self, side: Side, now_ns: u64, except: &BTreeSet<TransferId>) -> u128 {
         let due = self.by_expiry.iter().take_while(|(expires_at_ns, _)| *expires_at_ns <= now_ns);
         due.filter(|(_, id)| !except.contains(id))
             .filter_map(|(_, id)| self.open.get(id))
@@ -80,7 +80,7 @@ impl Holds {
     }
 
     /// The sum of those `among` these that have expired by `now_ns`, on one side.
-    pub fn expired_among(&self, side: Side, now_ns: u64, among: &[TransferId]) -> u128 {
+    pub fn expired_among(&self, side: Side, now_ns: u64, among: &BTreeSet<TransferId>) -> u128 {
         let held = among.iter().filter_map(|&id| self.get(id));
         held.filter(|hold| hold.side == side && has_expired(hold.expires_at_ns, now_ns))
             .fold(0, |sum: u128, hold| sum.saturating_add(hold.amount))
@@ -88,7 +88,7 @@ impl Holds {
 
     /// Whether there is one that has not expired by `now_ns`.
     pub fn any_unexpired(&self, now_ns: u64) -> bool {
-        self.by_expiry.range(..=(now_ns, TransferId(u128::MAX))).count() < self.open.len()
+        self.open.len() > self.by_expiry.len() || self.next_expiry_ns(now_ns) != u64::MAX
     }
 
     /// When the next one expires after `now_ns`; `u64::MAX` if none does.

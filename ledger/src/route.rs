@@ -71,6 +71,18 @@ pub struct Part {
     pub effect: Effect,
 }
 
+impl Part {
+    /// A one-phase transfer's, at one of its wallets.
+    #[inline]
+    pub fn of_transfer(transfer: &Transfer, side: Side) -> Self {
+        let (wallet, role, debits, credits) = match side {
+            Side::Debit => (transfer.debit_wallet, Role::Debit, transfer.amount, 0),
+            Side::Credit => (transfer.credit_wallet, Role::Credit, 0, transfer.amount),
+        };
+        Part { wallet, asset: transfer.asset, role, effect: Effect::Move { debits, credits } }
+    }
+}
+
 /// A hold as its entry has made it; what its end needs to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HoldTerms {
@@ -127,11 +139,7 @@ impl Route {
     /// A one-phase transfer's.
     #[inline]
     pub fn of_transfer(transfer: &Transfer) -> Self {
-        let part = |wallet, role, effect| Part { wallet, asset: transfer.asset, role, effect };
-        Route::Pair([
-            part(transfer.debit_wallet, Role::Debit, Effect::Move { debits: transfer.amount, credits: 0 }),
-            part(transfer.credit_wallet, Role::Credit, Effect::Move { debits: 0, credits: transfer.amount }),
-        ])
+        Route::Pair([Side::Debit, Side::Credit].map(|side| Part::of_transfer(transfer, side)))
     }
 
     /// A hold's.

@@ -7,6 +7,7 @@ use crate::identity::{AssetId, WalletId};
 use crate::order::Side;
 use crate::route::{Effect, expires_at_ns};
 use crate::status::{Refusal, Status};
+use std::collections::BTreeSet;
 
 /// The longest owner given as bytes.
 pub const OWNER_LENGTH_MAX: usize = 64;
@@ -264,13 +265,28 @@ impl Wallet {
         self.created_as.as_deref().unwrap_or(&self.terms)
     }
 
+    /// The wallet as it is shown: without its holds, of which there may be very many.
+    #[must_use]
+    pub fn without_holds(&self) -> Self {
+        Self {
+            terms: self.terms.clone(),
+            created_as: self.created_as.clone(),
+            position: self.position,
+            holds: Holds::default(),
+            version: self.version,
+            last_seq: self.last_seq,
+            created_seq: self.created_seq,
+            created_at_ns: self.created_at_ns,
+        }
+    }
+
     /// What can be spent at `now_ns`, negative when the wallet is below its limit; `None` when there is no limit. A hold
     /// that has expired by then does not count.
     ///
     /// Saturates at the ends of `i128` (a huge balance with a huge limit): it is shown, never calculated with.
     pub fn available(&self, now_ns: u64) -> Option<i128> {
         let OverdraftLimit::Limited(limit) = self.overdraft_limit() else { return None };
-        let expired = self.holds.expired(Side::Debit, now_ns, &[]);
+        let expired = self.holds.expired(Side::Debit, now_ns, &BTreeSet::new());
         let pending = difference(expired, self.position.debits_pending);
         let limit = i128::try_from(limit).unwrap_or(i128::MAX);
         Some(self.position.balance().saturating_add(pending).saturating_add(limit))

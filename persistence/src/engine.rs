@@ -269,4 +269,69 @@ mod tests {
             assert_eq!(matches!(fault, Err::<(), _>(OpenFault::System(_))), is_system, "{panic}");
         }
     }
+
+    /// As sled is when it is let go of and the disk has failed.
+    struct PanicsWhenDropped;
+    impl Drop for PanicsWhenDropped {
+        fn drop(&mut self) {
+            panic!("the disk has failed");
+        }
+    }
+
+    #[test]
+    fn a_panic_while_a_handle_is_let_go_of_is_an_error_to_who_closes_it_and_nothing_to_who_drops_it() {
+        let closed = Quiet::new(PanicsWhenDropped).close();
+        assert_eq!(closed, Err("it panicked: the disk has failed".to_owned()));
+        assert_eq!(Quiet::new(1).close(), Ok(()));
+        assert_eq!(quietly(|| drop(Quiet::new(PanicsWhenDropped))), Ok(()));
+    }
+
+    const TASK: &str = "BURSAR_TEST_ENGINE_TASK";
+
+    #[test]
+    fn only_the_panics_of_quiet_work_and_of_the_engine_meanwhile_are_not_printed() {
+        let this = std::env::current_exe().expect("a test binary");
+        let name = "engine::tests::panics_in_every_way";
+        let ran = std::process::Command::new(this)
+            .args([name, "--exact", "--ignored", "--nocapture"])
+            .env(TASK, "1")
+            .output()
+            .expect("it runs");
+        let printed = String::from_utf8_lossy(&ran.stderr);
+        assert!(ran.status.success(), "{printed}");
+        for (words, is_printed) in [
+            ("quiet work", false),
+            ("the engine while work is quiet", false),
+            ("another thread while work is quiet", true),
+            ("the engine while nothing is quiet", true),
+            ("work that is not quiet", true),
+            ("quiet work inside quiet work", false),
+            ("quiet work after quiet work", false),
+        ] {
+            assert_eq!(printed.contains(&format!("panics: {words}.")), is_printed, "{words}: {printed}");
+        }
+    }
+
+    #[test]
+    #[ignore = "a part of another, in a process of its own"]
+    fn panics_in_every_way() {
+        fn panics_in(thread: &str, words: &'static str) {
+            let spawned =
+                thread::Builder::new().name(thread.to_owned()).spawn(move || panic!("panics: {words}."));
+            assert!(spawned.expect("there are threads").join().is_err());
+        }
+        if std::env::var_os(TASK).is_none() {
+            return;
+        }
+        let quiet = quietly(|| {
+            panics_in("sled-io-1", "the engine while work is quiet");
+            panics_in("another", "another thread while work is quiet");
+            assert!(quietly(|| panic!("panics: quiet work inside quiet work.")).is_err());
+            panic!("panics: quiet work after quiet work.");
+        });
+        assert!(quiet.is_err());
+        assert!(quietly(|| panic!("panics: quiet work.")).is_err());
+        panics_in("sled-io-1", "the engine while nothing is quiet");
+        assert!(panic::catch_unwind(|| panic!("panics: work that is not quiet.")).is_err());
+    }
 }

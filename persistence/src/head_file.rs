@@ -279,4 +279,16 @@ mod tests {
         let refused = HeadFile::read(&path).unwrap_err();
         assert!(matches!(refused, PersistenceError::Damaged { damage: Damage::Missing, .. }));
     }
+
+    #[test]
+    fn a_head_that_is_followed_by_anything_is_damage() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("head");
+        file_with_heads(&path, 1..=3);
+        let mut longer = fs::read(&path).unwrap();
+        longer.push(0);
+        fs::write(&path, &longer).unwrap();
+        let refused = HeadFile::read(&path).unwrap_err();
+        assert!(matches!(refused, PersistenceError::Damaged { damage: Damage::Unreadable, .. }));
+    }
 }

@@ -35,6 +35,8 @@ mod opened_ledger;
 mod opened_ledger_tests;
 pub mod record;
 mod record_journal;
+#[cfg(test)]
+mod record_journal_tests;
 mod record_store;
 mod recovered_ledger;
 #[cfg(test)]

@@ -254,3 +254,132 @@ pub(crate) fn sync_whole_journal(journal: &Path) -> Result<(), PersistenceError>
     sync_directory(&journal.join("blobs"))?;
     sync_directory(journal)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::OpenFault;
+    use std::os::unix::fs::symlink;
+    use std::sync::mpsc::channel;
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Event, Level, Metadata};
+
+    fn store(path: &Path) -> SledStore {
+        let (directory, _) = DataDirectory::open(path).unwrap();
+        let journal = directory.journal();
+        fs::create_dir(&journal).unwrap();
+        let engine = Engine::open(&journal, 1 << 20).unwrap_or_else(|fault: OpenFault| panic!("{fault:?}"));
+        SledStore::new(engine, Arc::new(directory)).unwrap()
+    }
+
+    fn write_one(store: &mut SledStore, key: u64) -> Result<(), PersistenceError> {
+        store.insert(key, vec![7; 100])?;
+        store.flush()?;
+        store.sync()
+    }
+
+    #[test]
+    fn what_the_system_refuses_to_read_is_told_from_what_the_engine_says() {
+        let check = |result: Box<dyn FnOnce() -> sled::Result<()>>, expected: &str| {
+            let error = read(Path::new("journal"), result).expect_err("it failed").to_string();
+            assert!(error.starts_with(expected), "{error}");
+        };
+        let refused = || std::io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error());
+        check(Box::new(move || Err(sled::Error::Io(refused()))), "cannot read journal: ");
+        check(
+            Box::new(|| Err(sled::Error::Io(std::io::ErrorKind::UnexpectedEof.into()))),
+            "the storage engine failed on journal: ",
+        );
+        check(
+            Box::new(|| Err(sled::Error::Corruption { at: None, bt: () })),
+            "the storage engine failed on journal: ",
+        );
+        check(Box::new(|| panic!("an assertion")), "the storage engine failed on journal: it panicked: ");
+        assert_eq!(read(Path::new("journal"), || Ok(7)).expect("it was read"), 7);
+    }
+
+    /// Counts the errors that are told.
+    #[derive(Clone, Debug, Default)]
+    struct ErrorsTold(Arc<std::sync::atomic::AtomicUsize>);
+
+    impl tracing::Subscriber for ErrorsTold {
+        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+            *metadata.level() == Level::ERROR
+        }
+
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+
+        fn event(&self, _: &Event<'_>) {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+        fn enter(&self, _: &Id) {}
+        fn exit(&self, _: &Id) {}
+    }
+
+    #[test]
+    fn blob_files_are_synced_and_told_once_and_one_that_cannot_be_synced_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = store(directory.path());
+        let blobs = directory.path().join("journal/blobs");
+        let told = ErrorsTold::default();
+        let write = |store: &mut SledStore, key, expected_told| {
+            let written = tracing::subscriber::with_default(told.clone(), || write_one(store, key));
+            assert_eq!(told.0.load(std::sync::atomic::Ordering::Relaxed), expected_told, "{key}");
+            written
+        };
+        write(&mut store, 1, 0).unwrap();
+        // Listed, and removed before it could be opened.
+        symlink("nowhere", blobs.join("gone")).unwrap();
+        write(&mut store, 2, 0).unwrap();
+        fs::write(blobs.join("10"), b"a value").unwrap();
+        write(&mut store, 3, 1).unwrap();
+        write(&mut store, 4, 1).unwrap();
+        // A name that leads to itself: it is there, and cannot be opened, whoever asks.
+        let unreadable = blobs.join("unreadable");
+        symlink(&unreadable, &unreadable).unwrap();
+        let error = write(&mut store, 5, 1).expect_err("it cannot be synced");
+        assert!(matches!(&error, PersistenceError::Io { action: "sync", path, .. } if *path == unreadable));
+        fs::remove_dir_all(&blobs).unwrap();
+        let error = write(&mut store, 6, 1).expect_err("nobody knows what was in it");
+        assert!(matches!(&error, PersistenceError::Io { path, .. } if *path == blobs), "{error}");
+        let error = store.sync_survivors().expect_err("it is a part of the journal");
+        assert!(matches!(&error, PersistenceError::Io { path, .. } if *path == blobs), "{error}");
+    }
+
+    #[test]
+    fn a_close_waits_for_readers_that_end_and_not_without_end_for_one_that_does_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut ended = store(&directory.path().join("ended"));
+        write_one(&mut ended, 1).unwrap();
+        let values = ended.values();
+        assert_eq!(values.place(), directory.path().join("ended/journal"));
+        let (sender, reading) = channel();
+        let reader = thread::spawn(move || {
+            let under_way = values.range(0, u64::MAX).unwrap();
+            sender.send(()).unwrap();
+            // Until the close has begun.
+            while values.at_or_below(1).is_ok() {
+                thread::yield_now();
+            }
+            drop(under_way);
+        });
+        reading.recv().unwrap();
+        Box::new(ended).close(ChainPoint::default()).expect("the reader ends");
+        reader.join().unwrap();
+
+        let mut held = store(&directory.path().join("held"));
+        write_one(&mut held, 1).unwrap();
+        let under_way = held.values().range(0, u64::MAX).unwrap();
+        let started = Instant::now();
+        let error = Box::new(held).close(ChainPoint::default()).expect_err("it is still read");
+        assert!(matches!(error, PersistenceError::StillRead { .. }), "{error}");
+        assert!(started.elapsed() >= CLOSE_PATIENCE, "{:?}", started.elapsed());
+        assert!(!directory.path().join("held/CLEAN").exists(), "that was no clean stop");
+        drop(under_way);
+    }
+}

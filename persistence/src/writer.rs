@@ -388,4 +388,38 @@ mod tests {
         let stuck = Pulse(AtomicU64::new(7));
         assert!(watch(&stuck, &(Mutex::new(false), Condvar::new())), "an odd pulse that never changes");
     }
+
+    #[test]
+    fn a_writer_that_is_idle_or_goes_on_is_not_given_up_in_the_time_in_which_one_that_stands_still_is() {
+        let running = || Arc::new((Mutex::new(false), Condvar::new()));
+        let watched = [(0, 0), (0, 2), (1, 2)].map(|(start, step)| {
+            let (pulse, stop) = (Arc::new(Pulse(AtomicU64::new(start))), running());
+            let watchdog = std::thread::spawn({
+                let (pulse, stop) = (Arc::clone(&pulse), Arc::clone(&stop));
+                move || watch(&pulse, &stop)
+            });
+            (pulse, step, stop, watchdog)
+        });
+        let (sender, given_up) = channel();
+        let stands_still = std::thread::spawn(move || {
+            let started = Instant::now();
+            let is_given_up = watch(&Pulse(AtomicU64::new(7)), &running());
+            sender.send((is_given_up, started.elapsed())).expect("the test waits");
+        });
+        let (is_given_up, after) = loop {
+            match given_up.recv_timeout(TICK / 10) {
+                Ok(given_up) => break given_up,
+                Err(_) => watched.iter().for_each(|(pulse, step, ..)| {
+                    pulse.0.fetch_add(*step, Ordering::Relaxed);
+                }),
+            }
+        };
+        stands_still.join().expect("it ends");
+        assert!(is_given_up && after >= TICK * TICKS_MAX, "{after:?}");
+        for (_, step, stop, watchdog) in watched {
+            *stop.0.lock() = true;
+            stop.1.notify_all();
+            assert!(!watchdog.join().expect("it ends"), "{step}");
+        }
+    }
 }

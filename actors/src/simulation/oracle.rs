@@ -249,7 +249,9 @@ fn check_wallet(call: &Call, id: WalletId, view: Option<&WalletView>, history: &
     };
     assert!(view.as_of_seq >= call.known_seq, "{view:?} is older than entry {}", call.known_seq);
     assert!(view.as_of_seq <= history.last_seq(), "{view:?} is not durable");
-    assert_eq!(Some(&view.wallet), history.wallet_at(id, view.as_of_seq), "as of {}", view.as_of_seq);
+    let expected = history.wallet_at(id, view.as_of_seq);
+    let shown = expected.map(|wallet| (wallet.without_holds(), wallet.available(view.as_of_ns)));
+    assert_eq!(Some((view.wallet.clone(), view.available)), shown, "as of {}", view.as_of_seq);
     view.as_of_seq
 }
 

@@ -9,6 +9,7 @@ use ledger::{
     RefusalDetail, Role, Route, Side, Status, TransferId, Wallet, WalletFlags, WalletId,
 };
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -126,7 +127,7 @@ impl Scene {
         }
     }
 
-    fn ending(&self) -> Vec<TransferId> {
+    fn ending(&self) -> BTreeSet<TransferId> {
         let ids = self.open.iter().filter_map(|effect| match effect {
             Effect::Resolve { id, .. } => Some(*id),
             _ => None,
@@ -312,7 +313,7 @@ fn a_refusal_says_what_was_lacking() {
     assert_eq!(decide(&at, &part(1, 60)), Decision::Accept);
     assert_eq!(decide(&at, &part(0, 50)), Decision::Accept);
     let open = OpenReservations { spent: 1, ..OpenReservations::default() };
-    let circumstances = Circumstances { open, ending: &[], now_ns: 5 };
+    let circumstances = Circumstances { open, ending: &BTreeSet::new(), now_ns: 5 };
     assert_eq!(ledger::decide::decide(Some(&at), &part(0, 50), &circumstances), Decision::Wait);
     // Below its limit, nothing is available; not less than nothing.
     at.terms.overdraft_limit = OverdraftLimit::Limited(0);

@@ -9,6 +9,7 @@ use ledger::{
     OpenReservations, Position, Refusal, RefusalDetail, Route, Status, Transfer, Wallet, WalletFlags,
     WalletId,
 };
+use std::collections::BTreeSet;
 
 fn terms(id: u128, asset: u32) -> NewWallet {
     NewWallet { asset: AssetId(asset), ..samples::wallet(id) }
@@ -34,7 +35,7 @@ fn what_is_held_is_neither_spent_twice_nor_makes_room() {
         let mut wallet = Wallet::create(NewWallet { balance_max: 1_000, ..terms(1, 1) }, 1, 1);
         wallet.position = position;
         let part = Route::of_transfer(&transfer(1, 1, 2, 1, amount)).parts()[usize::from(!is_debit)];
-        let circumstances = Circumstances { open, ending: &[], now_ns: 1 };
+        let circumstances = Circumstances { open, ending: &BTreeSet::new(), now_ns: 1 };
         match decide(Some(&wallet), &part, &circumstances) {
             Decision::Accept => "accept",
             Decision::Wait => "wait",

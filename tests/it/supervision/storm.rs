@@ -275,7 +275,7 @@ impl Storm {
             );
         }
         for view in ledger.wallets(&payers()) {
-            let (id, available) = (view.wallet.terms.id.0, view.wallet.available(view.as_of_ns));
+            let (id, available) = (view.wallet.terms.id.0, view.available);
             let available = u128::try_from(available.expect("limited")).expect("not negative");
             let beyond = self.pay(id, BANK, available + 1);
             let outcome = ledger.pay(&beyond);
