@@ -301,59 +301,71 @@ async fn assert_same_positions(client: &Client, expected: &mut Expected, context
     }
 }
 
+/// Much of a case is waiting, for holds to expire and for servers to start.
+const CASES_AT_ONCE: usize = 12;
+
 /// Every operation. More with `BURSAR_TEST_MODEL_CASES`, which the fixture keeps from the server.
 #[tokio::test]
 async fn any_sequence_of_requests_is_answered_as_by_the_naive_model_and_survives_a_kill() {
-    for seed in 0..u64::from(setting("BURSAR_TEST_MODEL_CASES", 8)) {
-        let mut chance = Chance(seed);
-        let mut expected = Expected { holds_expire: seed % 2 == 0, ..Expected::default() };
-        let mut server = Server::start(&[]);
-        let mut client = server.client().await;
-        client.create_assets(&[asset(USD, "USD"), asset(EUR, "EUR")]).await.unwrap();
-        for step in 0..240 {
-            // Items of a batch are independent of each other, so a batch that is compared has one.
-            match chance.below(12) {
-                0 | 1 => {
-                    let new = random_wallet(&mut chance);
-                    let outcome = client.create_wallets(from_ref(&new)).await.unwrap()[0];
-                    expected.time_of(&outcome);
-                    assert_eq!(
-                        outcome.status,
-                        expected.create_wallet(&new),
-                        "seed {seed}, step {step}: {new:?}"
-                    );
-                }
-                2 => {
-                    let change = random_change(&mut chance);
-                    let outcome = send_change(&client, &change).await;
-                    let at_ns = expected.time_of(&outcome);
-                    let status = expected.naive.change(&change, at_ns);
-                    assert_eq!(outcome.status, status, "seed {seed}, step {step}: {change:?}");
-                }
-                _ => {
-                    let order = expected.random_order(&mut chance);
-                    let outcome = send(&client, &order).await;
-                    let at_ns = expected.time_of(&outcome);
-                    let context = format!("seed {seed}, step {step}: {order:?}");
-                    assert_same_answer(&outcome, expected.naive.order(&order, at_ns), &context);
-                }
+    let cases = u64::from(setting("BURSAR_TEST_MODEL_CASES", 8));
+    let mut under_way = JoinSet::new();
+    for seed in 0..cases {
+        while under_way.len() >= CASES_AT_ONCE {
+            under_way.join_next().await.expect("some are under way").expect("a case has failed");
+        }
+        under_way.spawn(answers_are_those_of_the_naive_model(seed));
+    }
+    while let Some(ended) = under_way.join_next().await {
+        ended.expect("a case has failed");
+    }
+}
+
+/// One case: a server of its own, asked the same as the model, step by step.
+async fn answers_are_those_of_the_naive_model(seed: u64) {
+    let mut chance = Chance(seed);
+    let mut expected = Expected { holds_expire: seed % 2 == 0, ..Expected::default() };
+    let mut server = Server::start(&[]);
+    let mut client = server.client().await;
+    client.create_assets(&[asset(USD, "USD"), asset(EUR, "EUR")]).await.unwrap();
+    for step in 0..240 {
+        // Items of a batch are independent of each other, so a batch that is compared has one.
+        match chance.below(12) {
+            0 | 1 => {
+                let new = random_wallet(&mut chance);
+                let outcome = client.create_wallets(from_ref(&new)).await.unwrap()[0];
+                expected.time_of(&outcome);
+                assert_eq!(outcome.status, expected.create_wallet(&new), "seed {seed}, step {step}: {new:?}");
             }
-            if expected.holds_expire && chance.below(80) == 0 {
-                tokio::time::sleep(Duration::from_millis(1_001)).await;
+            2 => {
+                let change = random_change(&mut chance);
+                let outcome = send_change(&client, &change).await;
+                let at_ns = expected.time_of(&outcome);
+                let status = expected.naive.change(&change, at_ns);
+                assert_eq!(outcome.status, status, "seed {seed}, step {step}: {change:?}");
             }
-            if chance.below(10) == 0 {
-                assert_same_positions(&client, &mut expected, &format!("seed {seed}, step {step}")).await;
-            }
-            if chance.below(80) == 0 {
-                server.kill();
-                server = server.restart();
-                client = server.client().await;
+            _ => {
+                let order = expected.random_order(&mut chance);
+                let outcome = send(&client, &order).await;
+                let at_ns = expected.time_of(&outcome);
+                let context = format!("seed {seed}, step {step}: {order:?}");
+                assert_same_answer(&outcome, expected.naive.order(&order, at_ns), &context);
             }
         }
-        assert_same_positions(&client, &mut expected, &format!("seed {seed}, at the end")).await;
-        let trial = client.trial_balance().await.unwrap();
-        assert!(trial.assets.iter().all(|line| line.totals.is_balanced()), "seed {seed}");
+        if expected.holds_expire && chance.below(80) == 0 {
+            tokio::time::sleep(Duration::from_millis(1_001)).await;
+        }
+        if chance.below(10) == 0 {
+            assert_same_positions(&client, &mut expected, &format!("seed {seed}, step {step}")).await;
+        }
+        if chance.below(80) == 0 {
+            server.kill();
+            server = server.restart();
+            client = server.client().await;
+        }
     }
+    assert_same_positions(&client, &mut expected, &format!("seed {seed}, at the end")).await;
+    let trial = client.trial_balance().await.unwrap();
+    assert!(trial.assets.iter().all(|line| line.totals.is_balanced()), "seed {seed}");
 }
 
 #[tokio::test]
