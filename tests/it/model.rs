@@ -12,7 +12,7 @@ use protocol::{FlagChange, Progress, WalletLimits, WalletMetadata};
 use std::collections::{BTreeMap, HashMap};
 use std::slice::from_ref;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, LocalSet};
 
 /// What the server is to have, and what it was told.
 #[derive(Default)]
@@ -308,16 +308,19 @@ const CASES_AT_ONCE: usize = 12;
 #[tokio::test]
 async fn any_sequence_of_requests_is_answered_as_by_the_naive_model_and_survives_a_kill() {
     let cases = u64::from(setting("BURSAR_TEST_MODEL_CASES", 8));
-    let mut under_way = JoinSet::new();
-    for seed in 0..cases {
-        while under_way.len() >= CASES_AT_ONCE {
-            under_way.join_next().await.expect("some are under way").expect("a case has failed");
+    let all = async {
+        let mut under_way = JoinSet::new();
+        for seed in 0..cases {
+            while under_way.len() >= CASES_AT_ONCE {
+                under_way.join_next().await.expect("some are under way").expect("a case has failed");
+            }
+            under_way.spawn_local(answers_are_those_of_the_naive_model(seed));
         }
-        under_way.spawn(answers_are_those_of_the_naive_model(seed));
-    }
-    while let Some(ended) = under_way.join_next().await {
-        ended.expect("a case has failed");
-    }
+        while let Some(ended) = under_way.join_next().await {
+            ended.expect("a case has failed");
+        }
+    };
+    LocalSet::new().run_until(all).await;
 }
 
 /// One case: a server of its own, asked the same as the model, step by step.
