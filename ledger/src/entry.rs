@@ -3,9 +3,9 @@
 use crate::asset::Asset;
 use crate::change::WalletChange;
 use crate::identity::{TransferId, WalletId};
-use crate::order::{Order, OrderKind, Pending, Post, Reversal, Transaction, Void};
-use crate::original::{Facts, ReversedFacts};
-use crate::route::{HoldTerms, Route};
+use crate::order::{Memo, Order, OrderKind, Pending, Post, Reversal, Transaction, Void};
+use crate::original::{Facts, HoldState, Original, ReversedFacts};
+use crate::route::{HoldTerms, Route, expires_at_ns};
 use crate::status::Refusal;
 use crate::transfer::Transfer;
 use crate::wallet::NewWallet;
@@ -199,6 +199,50 @@ impl Entry {
             | Entry::TransferRefused { .. }
             | Entry::OrderRefused { .. } => return None,
         })
+    }
+
+    /// What can be made of it later, as it was when it was journaled; `None` of what is no client's order.
+    pub fn original(&self, timestamp_ns: u64) -> Option<Original> {
+        self.order_id()?;
+        Some(match self {
+            Entry::Transferred(transfer) => Original::moved(
+                transfer.debit_wallet,
+                transfer.credit_wallet,
+                transfer.asset,
+                transfer.amount,
+            ),
+            Entry::Pended(Pending { transfer, timeout_s }) => Original::Hold {
+                terms: HoldTerms {
+                    debit_wallet: transfer.debit_wallet,
+                    credit_wallet: transfer.credit_wallet,
+                    asset: transfer.asset,
+                    amount: transfer.amount,
+                    expires_at_ns: expires_at_ns(timestamp_ns, *timeout_s),
+                },
+                state: HoldState::Open,
+            },
+            Entry::Posted { post, hold } => {
+                let captured = if post.amount == 0 { hold.amount } else { post.amount };
+                Original::moved(hold.debit_wallet, hold.credit_wallet, hold.asset, captured)
+            }
+            Entry::TransactionDone(transaction) => Original::transaction(&transaction.legs),
+            _ => Original::Neither,
+        })
+    }
+
+    /// What the client noted on it, its group and its code; nothing of what is no client's order.
+    pub fn group_and_code(&self) -> (u128, u16) {
+        let of = |memo: &Memo| (memo.group_id, memo.code);
+        match self {
+            Entry::Transferred(transfer) | Entry::Pended(Pending { transfer, .. }) => {
+                (transfer.group_id, transfer.code)
+            }
+            Entry::Posted { post, .. } => of(&post.memo),
+            Entry::Voided { void, .. } => of(&void.memo),
+            Entry::Reversed { reversal, .. } => of(&reversal.memo),
+            Entry::TransactionDone(transaction) => of(&transaction.memo),
+            _ => (0, 0),
+        }
     }
 
     /// The earlier order whose progress it is, and what it says of it.

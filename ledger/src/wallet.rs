@@ -192,6 +192,29 @@ impl Position {
         }
     }
 
+    /// Applies what was decided before: this cannot fail.
+    pub fn apply(&mut self, effect: &Effect) {
+        match *effect {
+            Effect::Move { debits, credits } => {
+                self.debits_posted = add_decided(self.debits_posted, debits);
+                self.credits_posted = add_decided(self.credits_posted, credits);
+            }
+            Effect::Hold { side, amount, .. } => {
+                let pending = self.pending_mut(side);
+                *pending = add_decided(*pending, amount);
+            }
+            Effect::Resolve { side, held, captured, .. } => {
+                let pending = self.pending_mut(side);
+                *pending = pending.checked_sub(held).expect("what is held is in the sum of all that is held");
+                let posted = match side {
+                    Side::Debit => &mut self.debits_posted,
+                    Side::Credit => &mut self.credits_posted,
+                };
+                *posted = add_decided(*posted, captured);
+            }
+        }
+    }
+
     fn pending_mut(&mut self, side: Side) -> &mut u128 {
         match side {
             Side::Debit => &mut self.debits_pending,
@@ -264,33 +287,26 @@ impl Wallet {
 
     /// Applies what the entry `seq` does to it. The decision was made before: this cannot fail.
     pub fn apply(&mut self, effect: &Effect, seq: u64, timestamp_ns: u64) {
-        let position = &mut self.position;
         match *effect {
-            Effect::Move { debits, credits } => {
-                position.debits_posted = add_decided(position.debits_posted, debits);
-                position.credits_posted = add_decided(position.credits_posted, credits);
-            }
+            Effect::Move { .. } => {}
             Effect::Hold { id, side, amount, timeout_s } => {
-                let pending = position.pending_mut(side);
-                *pending = add_decided(*pending, amount);
                 let expires_at_ns = expires_at_ns(timestamp_ns, timeout_s);
                 self.holds.insert(id, Hold { side, amount, expires_at_ns, seq });
             }
-            Effect::Resolve { id, side, held, captured } => {
+            Effect::Resolve { id, side, held, .. } => {
                 let ended = self.holds.remove(id);
                 assert!(
                     ended.is_some_and(|hold| hold.side == side && hold.amount == held),
                     "entry {seq} ends the hold {id} of {held}, which is here as {ended:?}"
                 );
-                let pending = position.pending_mut(side);
-                *pending = pending.checked_sub(held).expect("what is held is in the sum of all that is held");
-                let posted = match side {
-                    Side::Debit => &mut position.debits_posted,
-                    Side::Credit => &mut position.credits_posted,
-                };
-                *posted = add_decided(*posted, captured);
             }
         }
+        self.apply_to_position(effect, seq);
+    }
+
+    /// As [`Self::apply`], for a wallet whose holds are kept elsewhere.
+    pub fn apply_to_position(&mut self, effect: &Effect, seq: u64) {
+        self.position.apply(effect);
         self.touch(seq);
     }
 

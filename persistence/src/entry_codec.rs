@@ -13,7 +13,7 @@ use ledger::{
     TransferId, Void, WalletChange, WalletFlags, WalletId,
 };
 
-const CONFIGURATION: Configuration<LittleEndian, Varint> = bincode::config::standard();
+pub(crate) const CONFIGURATION: Configuration<LittleEndian, Varint> = bincode::config::standard();
 
 #[derive(bincode::Encode, bincode::BorrowDecode)]
 enum StoredEntry<'a> {
@@ -139,8 +139,9 @@ enum StoredSetting<'a> {
     Metadata(&'a [u8]),
 }
 
+/// What a wallet is to be: in the journal as it was created, in the books as it is.
 #[derive(bincode::Encode, bincode::BorrowDecode)]
-struct StoredWallet<'a> {
+pub(crate) struct StoredWallet<'a> {
     id: u128,
     owner: StoredOwner<'a>,
     asset: u32,
@@ -187,22 +188,39 @@ pub fn encode_asset_created(asset: &Asset, out: &mut Vec<u8>) {
 
 /// Appends a wallet's creation.
 pub fn encode_wallet_created(wallet: &NewWallet, out: &mut Vec<u8>) {
-    let owner = match &wallet.owner {
-        Owner::Number(number) => StoredOwner::Number(*number),
-        Owner::Bytes(bytes) => StoredOwner::Bytes(bytes),
-    };
-    let overdraft_limit = stored_overdraft_limit(wallet.overdraft_limit);
-    let stored = StoredWallet {
+    encode(&StoredEntry::WalletCreated(stored_wallet(wallet)), out);
+}
+
+pub(crate) fn stored_wallet(wallet: &NewWallet) -> StoredWallet<'_> {
+    StoredWallet {
         id: wallet.id.0,
-        owner,
+        owner: match &wallet.owner {
+            Owner::Number(number) => StoredOwner::Number(*number),
+            Owner::Bytes(bytes) => StoredOwner::Bytes(bytes),
+        },
         asset: wallet.asset.0,
         code: wallet.code,
         flags: wallet.flags.bits(),
-        overdraft_limit,
+        overdraft_limit: stored_overdraft_limit(wallet.overdraft_limit),
         balance_max: wallet.balance_max,
         metadata: &wallet.metadata,
-    };
-    encode(&StoredEntry::WalletCreated(stored), out);
+    }
+}
+
+pub(crate) fn loaded_wallet(stored: &StoredWallet<'_>) -> NewWallet {
+    NewWallet {
+        id: WalletId(stored.id),
+        owner: match stored.owner {
+            StoredOwner::Number(number) => Owner::Number(number),
+            StoredOwner::Bytes(bytes) => Owner::Bytes(bytes.into()),
+        },
+        asset: AssetId(stored.asset),
+        code: stored.code,
+        flags: WalletFlags::from_bits(stored.flags),
+        overdraft_limit: loaded_overdraft_limit(stored.overdraft_limit),
+        balance_max: stored.balance_max,
+        metadata: stored.metadata.into(),
+    }
 }
 
 /// Appends a transfer that was done.
@@ -278,19 +296,7 @@ pub fn decode_entry(seq: u64, payload: &[u8]) -> Result<Entry, PersistenceError>
             let code = AssetCode::new(code).ok_or_else(|| unreadable("its asset code is none".to_owned()))?;
             Entry::AssetCreated(Asset { id: AssetId(id), code, scale })
         }
-        StoredEntry::WalletCreated(wallet) => Entry::WalletCreated(NewWallet {
-            id: WalletId(wallet.id),
-            owner: match wallet.owner {
-                StoredOwner::Number(number) => Owner::Number(number),
-                StoredOwner::Bytes(bytes) => Owner::Bytes(bytes.into()),
-            },
-            asset: AssetId(wallet.asset),
-            code: wallet.code,
-            flags: WalletFlags::from_bits(wallet.flags),
-            overdraft_limit: loaded_overdraft_limit(wallet.overdraft_limit),
-            balance_max: wallet.balance_max,
-            metadata: wallet.metadata.into(),
-        }),
+        StoredEntry::WalletCreated(wallet) => Entry::WalletCreated(loaded_wallet(&wallet)),
         StoredEntry::Transferred(transfer) => Entry::Transferred(loaded_transfer(&transfer)),
         StoredEntry::TransferRefused { transfer, status, detail } => Entry::TransferRefused {
             transfer: loaded_transfer(&transfer),

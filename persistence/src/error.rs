@@ -61,6 +61,14 @@ pub enum PersistenceError {
         /// What is wrong with it.
         damage: Damage,
     },
+    /// The books are not as they were written. They are made of the journal's records, so they can be made again.
+    #[error("{} is damaged: {damage}; make the books again with `bursar rebuild`, or restore the directory from a backup", path.display())]
+    DamagedBooks {
+        /// The file or directory that is damaged.
+        path: PathBuf,
+        /// What is wrong with it.
+        damage: BooksDamage,
+    },
     /// A record is whole, and yet one of its entries cannot be read.
     #[error(
         "entry {seq} cannot be read: {reason}; start the version that wrote it, or restore the directory from a backup"
@@ -209,6 +217,47 @@ pub enum Damage {
     UsedWithoutVersion,
 }
 
+/// What is wrong with the books.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BooksDamage {
+    /// A file is not there.
+    #[error("it is missing")]
+    Missing,
+    /// A file holds none of what can be written there.
+    #[error("its content is none that was ever written")]
+    Unreadable,
+    /// A file is older than the books.
+    #[error("it holds everything up to entry {holds}, and should up to {should}")]
+    Old {
+        /// The last entry that is in it.
+        holds: u64,
+        /// The last entry that should be.
+        should: u64,
+    },
+    /// A file does not go on where the one before it ends.
+    #[error("it should go on at entry {expected}, and starts at {found}")]
+    Gap {
+        /// What should come next.
+        expected: u64,
+        /// What does.
+        found: u64,
+    },
+    /// The engine cannot make sense of its files.
+    #[error("the storage engine cannot read it ({0})")]
+    Engine(String),
+    /// A row cannot be what was written.
+    #[error("in {table}, the row {key} {reason}")]
+    Row {
+        /// Which kind of row.
+        table: &'static str,
+        /// Its key, in hexadecimal.
+        key: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
 impl PersistenceError {
     /// A failed file operation; a refusal of permission becomes [`PersistenceError::NotWritable`].
     pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
@@ -224,6 +273,10 @@ impl PersistenceError {
 
     pub(crate) fn damaged(path: &Path, damage: Damage) -> Self {
         Self::Damaged { path: path.to_path_buf(), damage }
+    }
+
+    pub(crate) fn damaged_books(path: &Path, damage: BooksDamage) -> Self {
+        Self::DamagedBooks { path: path.to_path_buf(), damage }
     }
 
     pub(crate) fn engine(path: &Path, reason: impl Into<String>) -> Self {

@@ -37,6 +37,11 @@ pub trait Journal: Send + fmt::Debug {
     /// A reader that others may share. It outlives `close`, and answers `Closed` from then on.
     fn reader(&self) -> Arc<dyn JournalReader>;
 
+    /// For whoever holds entries elsewhere. One that keeps everything by default.
+    fn trimmer(&self) -> Arc<dyn JournalTrimmer> {
+        Arc::new(KeepsEverything)
+    }
+
     /// Called once at clean shutdown, after the last append: lets the next open do without its longest check.
     fn close(self: Box<Self>) -> Result<(), PersistenceError>;
 }
@@ -49,6 +54,23 @@ pub trait JournalReader: Send + Sync + fmt::Debug {
 
     /// The record that holds `seq`, if that is durable and still in the journal.
     fn record_holding(&self, seq: u64) -> Result<Option<Record>, PersistenceError>;
+}
+
+/// Takes away what is held elsewhere, while the writer writes and readers read.
+pub trait JournalTrimmer: Send + Sync + fmt::Debug {
+    /// Removes the records up to the one that ends at `through_seq`, which must survive a power loss somewhere else. Whoever opens the
+    /// journal again says so with [`crate::OpenOptions::held_elsewhere`].
+    fn trim(&self, through_seq: u64) -> Result<(), PersistenceError>;
+}
+
+/// The trimmer of a journal that is never trimmed.
+#[derive(Debug)]
+struct KeepsEverything;
+
+impl JournalTrimmer for KeepsEverything {
+    fn trim(&self, _through_seq: u64) -> Result<(), PersistenceError> {
+        Ok(())
+    }
 }
 
 /// Records as they are read, each one checked. Ends after the first error.

@@ -5,6 +5,8 @@
 //! them durable. The lower half (`record` to `recovery`) does not know what an entry means; [`entry_codec`] and
 //! `recovered_ledger` do.
 
+mod bookkeeper;
+mod books;
 mod chain;
 #[cfg(test)]
 mod chain_tests;
@@ -43,12 +45,16 @@ pub mod sync;
 mod wallet_index;
 mod writer;
 
+pub use bookkeeper::{Bookkeeper, BookkeeperThread, FoldPace, Folded, OnView};
+pub use books::view::{BooksView, Direction, Page, WalletQuery};
+pub use books::window::WindowLimits;
+pub use books::{Books, BooksOptions, id_filter::IdFilter, rows::HistoryRow};
 pub use clock::{Clock, LedgerClock};
 pub use data_directory::{DATA_FORMAT, DataDirectory};
 pub use durability_gate::{Poisoned, Waiter};
-pub use error::{Damage, PersistenceError};
+pub use error::{BooksDamage, Damage, PersistenceError};
 pub use free_space::free_bytes;
-pub use journal::{ChainPoint, Group, Journal, JournalReader, Records};
+pub use journal::{ChainPoint, Group, Journal, JournalReader, JournalTrimmer, Records};
 pub use record::{Record, RecordError};
 pub use record_journal::RecordJournal;
 pub use recovered_ledger::{

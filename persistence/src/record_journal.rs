@@ -15,7 +15,7 @@ use std::{
 use crate::{
     error::{Damage, PersistenceError},
     head_file::{Head, HeadFile},
-    journal::{ChainPoint, Group, Journal, JournalReader, Records},
+    journal::{ChainPoint, Group, Journal, JournalReader, JournalTrimmer, Records},
     record::{self, ENTRY_HEADER_BYTES, MAX_ENTRY, PREFERRED_BODY, Record},
     record_store::{KeyAndValue, RecordStore, StoredValues},
 };
@@ -79,6 +79,10 @@ impl Journal for RecordJournal {
 
     fn reader(&self) -> Arc<dyn JournalReader> {
         Arc::clone(&self.reader) as Arc<dyn JournalReader>
+    }
+
+    fn trimmer(&self) -> Arc<dyn JournalTrimmer> {
+        Arc::clone(&self.reader) as Arc<dyn JournalTrimmer>
     }
 
     fn close(self: Box<Self>) -> Result<(), PersistenceError> {
@@ -210,5 +214,14 @@ impl JournalReader for RecordReader {
         let Some(found) = self.values.at_or_below(seq)? else { return Ok(None) };
         let record = decode(found, self.values.place())?;
         Ok((seq <= record.last_seq()).then_some(record))
+    }
+}
+
+impl JournalTrimmer for RecordReader {
+    fn trim(&self, through_seq: u64) -> Result<(), PersistenceError> {
+        let durable_seq = self.durable_seq.load(Ordering::Acquire);
+        assert!(through_seq <= durable_seq, "entry {through_seq} is not durable, only up to {durable_seq}");
+        // Values lie under their first number, and one that starts there or below also ends there.
+        self.values.remove_through(through_seq)
     }
 }

@@ -47,4 +47,8 @@ pub(crate) trait StoredValues: Send + Sync + fmt::Debug {
 
     /// The value under the greatest key that is not above `key`.
     fn at_or_below(&self, key: u64) -> Result<Option<KeyAndValue>, PersistenceError>;
+
+    /// Removes every value up to `key`, the least first, while the writer goes on. Some or all of them may be there again after
+    /// a crash, but never one without those above it.
+    fn remove_through(&self, key: u64) -> Result<(), PersistenceError>;
 }

@@ -257,7 +257,7 @@ fn look(
 
 /// Makes cached pages and the disk agree: after a failed sync there may be pages in memory that never reached it, and
 /// what is served must be what is there.
-fn forget_cached_pages(path: &Path) -> Result<(), PersistenceError> {
+pub(crate) fn forget_cached_pages(path: &Path) -> Result<(), PersistenceError> {
     let forget = || {
         let file = File::open(path)?;
         file.sync_data()?;

@@ -59,6 +59,7 @@ pub struct SimulatedDisk {
 enum Change {
     Insert { key: u64, value: Vec<u8> },
     RemoveFrom { key: u64 },
+    RemoveThrough { key: u64 },
 }
 
 #[derive(Debug)]
@@ -115,6 +116,7 @@ fn apply(values: &mut BTreeMap<u64, Vec<u8>>, change: &Change) {
         Change::RemoveFrom { key } => {
             values.split_off(key);
         }
+        Change::RemoveThrough { key } => *values = values.split_off(&(key + 1)),
     }
 }
 
@@ -330,6 +332,13 @@ impl StoredValues for SimulatedDisk {
 
     fn at_or_below(&self, key: u64) -> Result<Option<KeyAndValue>, PersistenceError> {
         Ok(self.state.lock().visible.range(..=key).next_back().map(stored))
+    }
+
+    fn remove_through(&self, key: u64) -> Result<(), PersistenceError> {
+        let mut state = self.state.lock();
+        let operated = state.operate();
+        state.change(Change::RemoveThrough { key });
+        operated.map_err(self.fault("write"))
     }
 }
 

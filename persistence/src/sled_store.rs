@@ -29,6 +29,9 @@ use crate::{
 /// How long `close` waits for readers to end, and for sled's background tasks.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 
+/// Keys that are held in memory while they are removed.
+const REMOVED_AT_ONCE: usize = 1024;
+
 /// The writer's side.
 #[derive(Debug)]
 pub(crate) struct SledStore {
@@ -210,6 +213,26 @@ impl StoredValues for SledValues {
             Some(above) => tree.get_lt(above.to_be_bytes()),
             None => tree.last(),
         })
+    }
+
+    /// Nothing is flushed: the next group's flush takes the removals along, after its own values, and what sled finds of its log after a
+    /// crash always ends somewhere, never in between. Removing keys lets sled use their space again; measured with a window that moves on,
+    /// its log stays at about one and a half times the window.
+    fn remove_through(&self, key: u64) -> Result<(), PersistenceError> {
+        let tree = self.tree()?;
+        loop {
+            let removed = read(&self.path, || {
+                let keys = tree.range(..=key.to_be_bytes()).keys().take(REMOVED_AT_ONCE);
+                let keys: Vec<SharedBytes> = keys.collect::<Result<_, _>>()?;
+                for key in &keys {
+                    tree.remove(key)?;
+                }
+                Ok(keys.len())
+            })?;
+            if removed < REMOVED_AT_ONCE {
+                return Ok(());
+            }
+        }
     }
 }
 

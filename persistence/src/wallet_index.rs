@@ -1,14 +1,14 @@
 //! Which entries changed which wallet, so that one wallet can be rebuilt without reading the whole journal.
 //!
 //! It is kept in memory, fed by the journal writer in the order of the journal and before an entry is called durable,
-//! so it is complete up to whatever is durable. It knows nothing of what the entries say. The books will take its
-//! place.
+//! so it is complete from where the books end up to whatever is durable. It knows nothing of what the entries say.
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use ledger::WalletId;
 use parking_lot::Mutex;
 use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 const STRIPES: usize = 64;
 
@@ -30,6 +30,19 @@ impl SeqList {
             difference >>= 7;
         }
         self.differences.push(difference as u8);
+    }
+
+    fn forget_through(&mut self, seq: u64) {
+        if self.last_seq <= seq {
+            *self = Self::default();
+            return;
+        }
+        let seqs = self.up_to(u64::MAX);
+        let kept = &seqs[seqs.partition_point(|&changed| changed <= seq)..];
+        if kept.len() < seqs.len() {
+            *self = Self::default();
+            kept.iter().for_each(|&changed| self.push(changed));
+        }
     }
 
     fn up_to(&self, seq_max: u64) -> Vec<u64> {
@@ -54,6 +67,8 @@ impl SeqList {
 /// The index, striped by wallet so that a rebuild does not stop the writer.
 pub struct WalletIndex {
     hasher: RandomState,
+    /// Everything up to here may be gone.
+    forgotten_seq: AtomicU64,
     stripes: Vec<Mutex<HashMap<WalletId, SeqList, RandomState>>>,
 }
 
@@ -67,7 +82,7 @@ impl Default for WalletIndex {
     fn default() -> Self {
         let hasher = RandomState::default();
         let stripes = (0..STRIPES).map(|_| Mutex::new(HashMap::with_hasher(hasher.clone()))).collect();
-        Self { hasher, stripes }
+        Self { hasher, forgotten_seq: AtomicU64::new(0), stripes }
     }
 }
 
@@ -80,6 +95,28 @@ impl WalletIndex {
     /// The entries up to `seq_max` that changed `wallet`, in order.
     pub fn seqs(&self, wallet: WalletId, seq_max: u64) -> Vec<u64> {
         self.stripe(wallet).lock().get(&wallet).map_or_else(Vec::new, |list| list.up_to(seq_max))
+    }
+
+    /// The entries above `seq` up to `seq_max` that changed `wallet`, in order; `None` if some of them may be forgotten.
+    pub fn seqs_above(&self, wallet: WalletId, seq: u64, seq_max: u64) -> Option<Vec<u64>> {
+        let mut seqs = self.seqs(wallet, seq_max);
+        // Read after the list: whoever forgets says so before.
+        if self.forgotten_seq.load(Ordering::Acquire) > seq {
+            return None;
+        }
+        seqs.drain(..seqs.partition_point(|&changed| changed <= seq));
+        Some(seqs)
+    }
+
+    /// Forgets the entries up to `seq`, which the books hold.
+    pub fn forget_through(&self, seq: u64) {
+        self.forgotten_seq.fetch_max(seq, Ordering::AcqRel);
+        for stripe in &self.stripes {
+            stripe.lock().retain(|_, list| {
+                list.forget_through(seq);
+                !list.differences.is_empty()
+            });
+        }
     }
 
     fn stripe(&self, wallet: WalletId) -> &Mutex<HashMap<WalletId, SeqList, RandomState>> {
@@ -112,6 +149,14 @@ mod tests {
                 let bound = seqs[bound.index(seqs.len())];
                 let expected: Vec<u64> = seqs.iter().copied().filter(|&seq| seq <= bound).collect();
                 prop_assert_eq!(index.seqs(WalletId(7), bound), expected);
+                let above: Vec<u64> = seqs.iter().copied().filter(|&seq| seq > bound).collect();
+                prop_assert_eq!(index.seqs_above(WalletId(7), bound, u64::MAX), Some(above.clone()));
+                index.forget_through(bound);
+                prop_assert_eq!(index.seqs_above(WalletId(7), bound, u64::MAX), Some(above.clone()));
+                prop_assert_eq!(index.seqs(WalletId(7), u64::MAX), above);
+                prop_assert_eq!(index.seqs_above(WalletId(7), bound - 1, u64::MAX), None);
+                index.push(WalletId(7), u64::MAX);
+                prop_assert_eq!(index.seqs(WalletId(7), u64::MAX).last().copied(), Some(u64::MAX));
             }
         }
     }

@@ -1,0 +1,253 @@
+//! The books against a plain model of what they should hold; crashes between any two steps; what a view keeps.
+
+use super::id_filter::LevelSizes;
+use super::invented_ledger::{Chance, InventedLedger, MemoryJournal};
+use super::rows::Marker;
+use super::store::Space;
+use super::view::{BooksView, Direction, WalletQuery};
+use super::window::WindowLimits;
+use super::{Books, BooksOptions};
+use crate::bookkeeper::{Bookkeeper, Folded};
+use crate::error::PersistenceError;
+use crate::journal::JournalReader;
+use ledger::{Owner, Position, TransferId, WalletId};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+fn options(window_entries: u64, batch_entries_max: u64) -> BooksOptions {
+    BooksOptions {
+        window: WindowLimits { entries: window_entries, wallets: 5, bytes: 1 << 20 },
+        batch_entries_max,
+        filter_lag_max: 20,
+        filter_sizes: LevelSizes { first: 16, greatest: 64 },
+        ..BooksOptions::default()
+    }
+}
+
+fn bookkeeper(books: &Arc<Books>, journal: &Arc<MemoryJournal>) -> Bookkeeper {
+    let reader = Arc::clone(journal) as Arc<dyn JournalReader>;
+    Bookkeeper::new(Arc::clone(books), reader, Arc::clone(journal) as _, Box::new(|_| {}))
+}
+
+fn open(directory: &Path, options: &BooksOptions) -> Arc<Books> {
+    Arc::new(Books::open(directory, options).expect("the books are whole"))
+}
+
+/// Everything that a view answers is what the ledger says.
+fn check(view: &BooksView, ledger: &InventedLedger) {
+    let ledger = ledger.as_of(view.seq());
+    let fold = &ledger.fold;
+    assert_eq!((view.seq(), view.last_timestamp_ns()), (fold.last_seq, fold.last_timestamp_ns));
+    assert_eq!(view.assets().unwrap(), fold.assets);
+    assert_eq!(view.totals().unwrap(), fold.totals());
+    for (id, wallet) in &fold.wallets {
+        assert_eq!(view.wallet(*id).unwrap().as_ref(), Some(wallet));
+    }
+    assert_eq!(view.wallet(WalletId(77_777)).unwrap(), None);
+    let records: Vec<_> = view.records_from(1).collect::<Result<_, _>>().unwrap();
+    let entries: u64 = records.iter().map(|record| u64::from(record.count())).sum();
+    assert_eq!(entries, view.seq());
+    for (seq, (timestamp_ns, entry)) in (1..).zip(&ledger.entries) {
+        assert_eq!(view.entry(seq).unwrap().as_ref(), Some(&(*timestamp_ns, entry.clone())));
+        assert_eq!(view.seq_at(*timestamp_ns).unwrap(), seq);
+        assert_eq!(view.seq_at(timestamp_ns - 1).unwrap(), seq - 1);
+    }
+    assert_eq!(view.entry(view.seq() + 1).unwrap(), None);
+    for (id, seq) in &ledger.ids {
+        assert!(view.ids().may_contain(*id));
+        assert_eq!(view.seq_of(*id).unwrap(), Some(*seq));
+        let original = ledger.originals[id].clone();
+        assert_eq!(view.original(*id).unwrap(), Some((*seq, original)), "{id}");
+    }
+    assert_eq!(view.seq_of(TransferId(1)).unwrap(), None);
+    assert_eq!(view.original(TransferId(1)).unwrap(), None);
+    check_holds(view, &ledger);
+    check_history(view, &ledger);
+    check_lists(view, &ledger);
+}
+
+fn check_holds(view: &BooksView, ledger: &InventedLedger) {
+    let open: BTreeMap<_, _> = ledger.open_holds().collect();
+    for (id, terms) in &open {
+        assert_eq!(view.hold(*id).unwrap().map(|(terms, _)| terms), Some(*terms));
+    }
+    let now_ns = ledger.fold.last_timestamp_ns;
+    for until_ns in [0, now_ns, now_ns + 4_000_000_000, u64::MAX - 1, u64::MAX] {
+        let mut due: Vec<_> = open.iter().map(|(id, terms)| (terms.expires_at_ns, *id)).collect();
+        due.retain(|(expires_at_ns, _)| *expires_at_ns <= until_ns && *expires_at_ns != u64::MAX);
+        due.sort_unstable();
+        let found = view.holds_due(until_ns, usize::MAX).unwrap();
+        let found: Vec<_> = found.iter().map(|(id, terms)| (terms.expires_at_ns, *id)).collect();
+        assert_eq!(found, due);
+    }
+    for (id, wallet) in &ledger.fold.wallets {
+        let (mut listed, mut after) = (Vec::new(), None);
+        loop {
+            let page = view.list_pending(*id, after, 2).unwrap();
+            assert!(page.items.len() <= 2);
+            listed.extend(page.items);
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        let expected: Vec<_> = wallet.holds.iter().map(|(id, hold)| (id, *hold)).collect();
+        assert_eq!(listed, expected);
+    }
+}
+
+fn check_history(view: &BooksView, ledger: &InventedLedger) {
+    for id in ledger.fold.wallets.keys() {
+        let of_wallet = ledger.history.iter().filter(|(wallet, _)| wallet == id);
+        let rows: Vec<_> = of_wallet.map(|(_, row)| *row).collect();
+        let all = |direction| view.history(*id, 0, u64::MAX, direction, usize::MAX).unwrap();
+        assert_eq!(all(Direction::Forward), rows);
+        let backward: Vec<_> = rows.iter().rev().copied().collect();
+        assert_eq!(all(Direction::Backward), backward);
+        let part = view.history(*id, 5, view.seq() - 1, Direction::Backward, 3).unwrap();
+        let expected = backward.iter().filter(|row| (5..view.seq()).contains(&row.seq)).take(3);
+        assert_eq!(part, expected.copied().collect::<Vec<_>>());
+        let created_seq = ledger.fold.wallets[id].created_seq;
+        for seq in 0..=view.seq() {
+            let row = rows.iter().rev().find(|row| row.seq <= seq);
+            let unmoved = (created_seq <= seq).then(Position::default);
+            assert_eq!(view.position_at(*id, seq).unwrap(), row.map(|row| row.position).or(unmoved));
+        }
+    }
+}
+
+fn check_lists(view: &BooksView, ledger: &InventedLedger) {
+    let owners = [None, Some(Owner::Number(0)), Some(Owner::Number(9)), Some(Owner::Bytes([1].into()))];
+    for (owner, code) in owners.into_iter().zip([None, Some(1), None, Some(0)]) {
+        let mut query = WalletQuery { owner, code, limit: 2, scan_max: 3, ..WalletQuery::default() };
+        let mut listed = Vec::new();
+        loop {
+            let page = view.list_wallets(&query).unwrap();
+            listed.extend(page.items.iter().map(|wallet| wallet.terms.id));
+            query.after = page.next;
+            if page.next.is_none() {
+                break;
+            }
+        }
+        let matching = ledger.fold.wallets.values().filter(|wallet| query.matches(wallet));
+        let mut expected: Vec<_> = matching.map(|wallet| wallet.terms.id).collect();
+        expected.sort_unstable();
+        assert_eq!(listed, expected, "{query:?}");
+    }
+}
+
+/// All rows of the books, but for what the marker says of the filter's files.
+fn all_rows(view: &BooksView) -> Vec<(Space, Vec<u8>, Vec<u8>)> {
+    let mut all = Vec::new();
+    for space in Space::ALL {
+        for row in view.snapshot().range(space, &[0], &[0xff; 32]) {
+            let (key, value) = row.expect("it is whole");
+            let mut value = value.to_vec();
+            if space == Space::State && *key == [0] {
+                let marker = Marker { filter: super::id_filter::FilterMark::default(), ..Marker::decode(&value).unwrap() };
+                marker.encode(&mut value);
+            }
+            all.push((space, key.to_vec(), value));
+        }
+    }
+    all
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    #[test]
+    fn every_view_answers_as_the_ledger_was_at_its_marker(
+        seed in any::<u64>(),
+        wallets in 2_u64..8,
+        window_entries in 1_u64..60,
+        batch_entries_max in prop_oneof![Just(0_u64), Just(8), Just(1000)],
+    ) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("books");
+        let options = options(window_entries, batch_entries_max);
+        let mut chance = Chance::new(seed);
+        let mut ledger = InventedLedger::default();
+        let journal = Arc::new(MemoryJournal::default());
+        let mut first = None;
+        for round in 1..=3 {
+            ledger.grow(&mut chance, round * 60, wallets);
+            journal.append(&ledger, &mut chance, 7);
+            let books = open(&path, &options);
+            let mut bookkeeper = bookkeeper(&books, &journal);
+            while let Folded::Some(_) = bookkeeper.step().unwrap() {}
+            prop_assert_eq!(books.view().seq(), ledger.entries.len() as u64);
+            check(&books.view(), &ledger);
+            // The journal is trimmed, but never above a view that is held.
+            prop_assert_eq!(journal.first_seq(), None);
+            if first.is_none() {
+                first = Some(round);
+                let held = books.view();
+                ledger.grow(&mut chance, round * 60 + 10, wallets);
+                journal.append(&ledger, &mut chance, 7);
+                while let Folded::Some(_) = bookkeeper.step().unwrap() {}
+                prop_assert_eq!(journal.first_seq(), Some(held.seq() + 1));
+                check(&held, &ledger);
+                check(&books.view(), &ledger);
+                drop(held);
+                prop_assert_eq!(bookkeeper.step().unwrap(), Folded::Nothing);
+                prop_assert_eq!(journal.first_seq(), None);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_crash_before_any_step_of_any_window_changes_nothing_in_the_end() {
+    for batch_entries_max in [0, 1000] {
+        let ledger = InventedLedger::invent(11, 90, 4);
+        let options = options(30, batch_entries_max);
+        let fold_all = |path: &Path, crash_at: Option<usize>| {
+            let journal = Arc::new(MemoryJournal::of(&ledger, &mut Chance::new(5), 7));
+            let mut steps = 0;
+            if let Some(crash_at) = crash_at {
+                let books = open(path, &options);
+                let mut bookkeeper = bookkeeper(&books, &journal);
+                let mut step = 0;
+                bookkeeper.before_each_step(Box::new(move |_| {
+                    step += 1;
+                    if step > crash_at { Err(PersistenceError::Closed) } else { Ok(()) }
+                }));
+                let crashed = loop {
+                    match bookkeeper.step() {
+                        Ok(Folded::Some(_)) => {}
+                        other => break other,
+                    }
+                };
+                assert!(crashed.is_err(), "it fails before step {crash_at}");
+                assert!(bookkeeper.step().is_err(), "a bookkeeper that has failed does nothing more");
+                check(&books.view(), &ledger);
+            }
+            let books = open(path, &options);
+            check(&books.view(), &ledger);
+            let mut bookkeeper = bookkeeper(&books, &journal);
+            let (sender, counted) = std::sync::mpsc::channel();
+            bookkeeper.before_each_step(Box::new(move |step| {
+                sender.send(step).expect("the test counts");
+                Ok(())
+            }));
+            while let Folded::Some(_) = bookkeeper.step().unwrap() {}
+            bookkeeper.finish().unwrap();
+            steps += counted.try_iter().count();
+            let rows = all_rows(&books.view());
+            drop(books);
+            let reopened = open(path, &options);
+            check(&reopened.view(), &ledger);
+            assert_eq!(all_rows(&reopened.view()), rows);
+            (rows, steps)
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let (expected, steps) = fold_all(&directory.path().join("books"), None);
+        assert!(steps >= 6, "{steps}");
+        for crash_at in 0..steps {
+            let (rows, _) = fold_all(&directory.path().join(format!("crash-{crash_at}")), Some(crash_at));
+            assert_eq!(rows, expected, "after a crash before step {crash_at}");
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! The books: everything that is derived from the journal, and the journal's records themselves once they have left it.
+//!
+//! They lie in `books/` of the data directory: `store/`, a database of the engine, and the files of the id filter. Only the
+//! [bookkeeper](crate::bookkeeper) writes them, a window of durable records at a time; everybody else reads a [`BooksView`]. What they
+//! hold can be made again from the records alone.
+
+#[cfg(test)]
+mod books_tests;
+pub(crate) mod id_filter;
+#[cfg(test)]
+pub(crate) mod invented_ledger;
+pub(crate) mod rows;
+pub(crate) mod store;
+pub(crate) mod view;
+pub(crate) mod window;
+
+use crate::durable_write::sync_directory;
+use crate::entry_codec::decode_entry;
+use crate::error::PersistenceError;
+use crate::recovery::forget_cached_pages;
+use crate::scratch_copy::{ScratchCopy, for_each_file};
+use parking_lot::{Mutex, RwLock};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+
+use id_filter::{IdFilterFiles, LevelSizes};
+use rows::{Kind, Marker};
+use store::{Space, Store};
+use view::BooksView;
+use window::{ClosedWindow, FoldState, WindowLimits};
+
+/// How the books are kept.
+#[derive(Debug, Clone)]
+pub struct BooksOptions {
+    /// Memory for the engine's cache of blocks, in bytes.
+    pub cache_bytes: u64,
+    /// Where a window ends at the latest.
+    pub window: WindowLimits,
+    /// A window of no more entries than this is written as one batch, which takes one sync instead of some twenty, and stays in memory
+    /// for a while.
+    pub batch_entries_max: u64,
+    /// The newest file of the id filter is written again when it lags behind by so many entries. After a crash, so many are read
+    /// again.
+    pub filter_lag_max: u64,
+    pub(crate) filter_sizes: LevelSizes,
+}
+
+impl Default for BooksOptions {
+    fn default() -> Self {
+        Self {
+            cache_bytes: 32 << 20,
+            window: WindowLimits::default(),
+            batch_entries_max: 4096,
+            filter_lag_max: 512 << 10,
+            filter_sizes: LevelSizes::default(),
+        }
+    }
+}
+
+/// The steps in which a window is written, in their order. After a crash in any of them it is folded again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WriteStep {
+    Records,
+    Ids,
+    History,
+    Filter,
+    /// Everything that is overwritten, and the marker.
+    State,
+}
+
+/// Called before each step; an error is a crash.
+pub(crate) type BeforeStep = dyn FnMut(WriteStep) -> Result<(), PersistenceError> + Send;
+
+/// The open books.
+#[derive(Debug)]
+pub struct Books {
+    directory: PathBuf,
+    options: BooksOptions,
+    store: Arc<Store>,
+    view: RwLock<Arc<BooksView>>,
+    /// Up to where each view goes that somebody may still hold.
+    views: Mutex<Vec<(u64, Weak<BooksView>)>>,
+    /// The bookkeeper's while there is one.
+    filter: Mutex<Option<IdFilterFiles>>,
+}
+
+impl Books {
+    /// Opens the books in `directory`, making empty ones if there are none.
+    pub fn open(directory: &Path, options: &BooksOptions) -> Result<Self, PersistenceError> {
+        if !directory.exists() {
+            create(directory, options)?;
+        }
+        // As of the journal: what is read has to be what is on the disk.
+        for_each_file(directory, &mut forget_cached_pages)?;
+        let store = Store::open(&store_path(directory), options.cache_bytes)?;
+        let snapshot = store.snapshot();
+        let marker = BooksView::read_marker(&snapshot)?;
+        let mut filter = IdFilterFiles::open(directory, marker.filter, options.filter_sizes)?;
+        let bare = BooksView::new(snapshot.clone(), marker, filter.filter());
+        catch_up(&mut filter, &bare)?;
+        let view = Arc::new(BooksView::new(snapshot, marker, filter.filter()));
+        Ok(Self {
+            directory: directory.to_path_buf(),
+            options: options.clone(),
+            store,
+            views: Mutex::new(vec![(view.seq(), Arc::downgrade(&view))]),
+            view: RwLock::new(view),
+            filter: Mutex::new(Some(filter)),
+        })
+    }
+
+    /// The newest view.
+    pub fn view(&self) -> Arc<BooksView> {
+        Arc::clone(&self.view.read())
+    }
+
+    /// Where they lie.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// How they are kept.
+    pub fn options(&self) -> &BooksOptions {
+        &self.options
+    }
+
+    /// Bytes that the engine's files take on disk.
+    pub fn disk_bytes(&self) -> u64 {
+        Space::ALL.into_iter().map(|space| self.store.disk_bytes(space)).sum()
+    }
+
+    /// Up to where every view goes that anybody holds: the journal may be trimmed up to there.
+    pub(crate) fn oldest_held_seq(&self) -> u64 {
+        let mut views = self.views.lock();
+        views.retain(|(_, view)| view.strong_count() > 0);
+        views.iter().map(|(seq, _)| *seq).min().unwrap_or_default()
+    }
+
+    /// Whether whoever writes should wait for what is merged in the background.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.store.is_behind()
+    }
+
+    pub(crate) fn take_filter(&self) -> Option<IdFilterFiles> {
+        self.filter.lock().take()
+    }
+
+    pub(crate) fn give_back_filter(&self, filter: IdFilterFiles) {
+        *self.filter.lock() = Some(filter);
+    }
+
+    /// Writes a window, and publishes the view that holds it.
+    pub(crate) fn write(
+        &self,
+        window: &ClosedWindow,
+        state: &FoldState,
+        filter: &mut IdFilterFiles,
+        before: &mut BeforeStep,
+    ) -> Result<Arc<BooksView>, PersistenceError> {
+        let is_small = window.entries() <= self.options.batch_entries_max;
+        if !is_small {
+            before(WriteStep::Records)?;
+            self.store.ingest(Space::Records, &mut |sink| window.write_records(sink))?;
+            before(WriteStep::Ids)?;
+            self.store.ingest(Space::Ids, &mut |sink| window.write_ids(sink))?;
+            before(WriteStep::History)?;
+            self.store.ingest(Space::History, &mut |sink| window.write_history(state, sink))?;
+        }
+        before(WriteStep::Filter)?;
+        window.fill(filter);
+        if filter.lag() > self.options.filter_lag_max {
+            filter.write()?;
+        }
+        let marker = Marker {
+            point: window.end(),
+            last_timestamp_ns: window.last_timestamp_ns(),
+            filter: filter.written(),
+        };
+        before(WriteStep::State)?;
+        if is_small {
+            self.store.commit(&mut [
+                (Space::Records, &mut |sink| window.write_records(sink)),
+                (Space::Ids, &mut |sink| window.write_ids(sink)),
+                (Space::History, &mut |sink| window.write_history(state, sink)),
+                (Space::State, &mut |sink| window.write_state(state, &marker, sink)),
+            ])?;
+        } else {
+            // An ingestion does not say that something has failed in the background.
+            self.store.persist()?;
+            self.store.ingest(Space::State, &mut |sink| window.write_state(state, &marker, sink))?;
+        }
+        Ok(self.publish(marker, filter))
+    }
+
+    fn publish(&self, marker: Marker, filter: &IdFilterFiles) -> Arc<BooksView> {
+        let view = Arc::new(BooksView::new(self.store.snapshot(), marker, filter.filter()));
+        // Noted before anybody can hold it.
+        self.views.lock().push((view.seq(), Arc::downgrade(&view)));
+        *self.view.write() = Arc::clone(&view);
+        view
+    }
+}
+
+fn store_path(directory: &Path) -> PathBuf {
+    directory.join("store")
+}
+
+/// Makes empty books, which get their name when they are whole.
+fn create(directory: &Path, options: &BooksOptions) -> Result<(), PersistenceError> {
+    let unfinished = directory.with_extension("unfinished");
+    ScratchCopy::remove_leftover(&unfinished)?;
+    fs::create_dir(&unfinished).map_err(|source| PersistenceError::io("create", &unfinished, source))?;
+    Store::create(&store_path(&unfinished), options.cache_bytes, &mut |sink| {
+        let mut value = Vec::new();
+        Marker::default().encode(&mut value);
+        sink(&Kind::Marker.key(&[]), Some(&value))
+    })?;
+    sync_directory(&unfinished)?;
+    fs::rename(&unfinished, directory)
+        .map_err(|source| PersistenceError::io("create", directory, source))?;
+    sync_directory(directory.parent().unwrap_or(Path::new(".")))
+}
+
+/// Adds to the filter what its files lag behind.
+fn catch_up(filter: &mut IdFilterFiles, view: &BooksView) -> Result<(), PersistenceError> {
+    let from = filter.written().seq + 1;
+    for record in view.records_from(from) {
+        for (seq, _, payload) in record?.entries() {
+            if seq >= from
+                && let Some(id) = decode_entry(seq, payload)?.order_id()
+            {
+                filter.add(id, seq);
+            }
+        }
+    }
+    filter.advance_to(view.seq());
+    Ok(())
+}

@@ -1,0 +1,459 @@
+//! The rows of the books, byte by byte.
+//!
+//! Keys are big-endian, so that they lie in the order of what they stand for. Values are compact bincode (as in
+//! [`crate::entry_codec`]); the structs here are frozen, and what could grow starts with a version.
+//!
+//! | keyspace  | kind              | key                                    | value                                         |
+//! |-----------|-------------------|----------------------------------------|-----------------------------------------------|
+//! | `records` | records           | first sequence number                  | the record, as it was in the journal          |
+//! | `ids`     | ids               | transfer id                            | sequence number                               |
+//! | `history` | history           | wallet, sequence number                | time, kind, code, group, position after it    |
+//! | `state`   | marker            | `00`                                   | up to where the books go                      |
+//! | `state`   | assets            | `10`, asset                            | code, scale, sequence number, time            |
+//! | `state`   | totals            | `11`, asset                            | the sums over all wallets                     |
+//! | `state`   | wallets           | `20`, wallet                           | the wallet without its holds                  |
+//! | `state`   | owners            | `21`, owner, wallet                    | nothing; only of wallets that have an owner   |
+//! | `state`   | holds             | `30`, hold                             | what is held; only of holds that are open     |
+//! | `state`   | holds by wallet   | `31`, wallet, hold                     | the same as that wallet knows it              |
+//! | `state`   | holds by expiry   | `32`, expiry, hold                     | nothing; only of holds that expire            |
+//! | `state`   | originals         | `40`, transfer id                      | how a hold ended, or how much was moved back  |
+//!
+//! What is overwritten is in one keyspace together with the marker, because a keyspace is changed as a whole: so the state is always
+//! as of the marker, and a fold that was cut off is simply done again. The rows of the other three say the same whenever they are written.
+
+use crate::entry_codec::{CONFIGURATION, StoredWallet, loaded_wallet, stored_wallet};
+use crate::error::{BooksDamage, PersistenceError};
+use crate::journal::ChainPoint;
+use ledger::fold::AssetTotals;
+use ledger::holds::{Hold, Holds};
+use ledger::{
+    Asset, AssetCode, AssetId, HoldState, HoldTerms, OrderKind, Owner, Position, Side, TransferId, Wallet,
+    WalletId,
+};
+use std::fmt::Write;
+use std::path::Path;
+
+use super::id_filter::FilterMark;
+
+/// The only version of the books that is written and read.
+pub(crate) const BOOKS_FORMAT: u8 = 1;
+
+/// A kind of row in [`super::store::Space::State`], by the byte that its keys start with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    Marker = 0x00,
+    Asset = 0x10,
+    Totals = 0x11,
+    Wallet = 0x20,
+    Owner = 0x21,
+    Hold = 0x30,
+    HoldByWallet = 0x31,
+    HoldByExpiry = 0x32,
+    Original = 0x40,
+}
+
+impl Kind {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Marker => "marker",
+            Self::Asset => "assets",
+            Self::Totals => "totals",
+            Self::Wallet => "wallets",
+            Self::Owner => "owners",
+            Self::Hold => "holds",
+            Self::HoldByWallet => "holds by wallet",
+            Self::HoldByExpiry => "holds by expiry",
+            Self::Original => "originals",
+        }
+    }
+
+    /// The least key of the kind, and one that is greater than all of them.
+    pub(crate) fn bounds(self) -> ([u8; 1], [u8; 1]) {
+        ([self as u8], [self as u8 + 1])
+    }
+
+    /// A key of this kind.
+    pub(crate) fn key(self, rest: &[&[u8]]) -> Vec<u8> {
+        let mut key = Vec::with_capacity(33);
+        key.push(self as u8);
+        rest.iter().for_each(|part| key.extend_from_slice(part));
+        key
+    }
+}
+
+/// An error that names a row.
+pub(crate) fn bad_row(path: &Path, table: &'static str, key: &[u8], reason: &str) -> PersistenceError {
+    let mut hex = String::with_capacity(key.len() * 2);
+    for byte in key {
+        write!(hex, "{byte:02x}").expect("a string takes everything");
+    }
+    PersistenceError::damaged_books(path, BooksDamage::Row { table, key: hex, reason: reason.to_owned() })
+}
+
+/// Up to where the books go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Marker {
+    /// The last record that is in them.
+    pub point: ChainPoint,
+    /// The time of its last entry, in nanoseconds since 1970.
+    pub last_timestamp_ns: u64,
+    /// What the files of the id filter hold at least.
+    pub(crate) filter: FilterMark,
+}
+
+/// What an entry did to one wallet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistoryRow {
+    /// The entry.
+    pub seq: u64,
+    /// Its time, in nanoseconds since 1970.
+    pub timestamp_ns: u64,
+    /// What it was.
+    pub kind: OrderKind,
+    /// The client's code.
+    pub code: u16,
+    /// The client's group; 0 for none.
+    pub group_id: u128,
+    /// Where the wallet stood after it.
+    pub position: Position,
+}
+
+/// What has become of an earlier order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// A hold has ended.
+    Ended(HoldState),
+    /// So much was moved back.
+    Reversed(u128),
+}
+
+#[derive(bincode::Encode, bincode::Decode)]
+struct StoredMarker {
+    format: u8,
+    seq: u64,
+    hash: [u8; 32],
+    last_timestamp_ns: u64,
+    filter_levels: u32,
+    filter_seq: u64,
+}
+
+#[derive(bincode::Encode, bincode::Decode)]
+struct StoredPosition {
+    debits_pending: u128,
+    debits_posted: u128,
+    credits_pending: u128,
+    credits_posted: u128,
+}
+
+#[derive(bincode::Encode, bincode::Decode)]
+struct StoredHistory {
+    timestamp_ns: u64,
+    kind: u8,
+    code: u16,
+    group_id: u128,
+    position: StoredPosition,
+}
+
+#[derive(bincode::Encode, bincode::BorrowDecode)]
+struct StoredWalletRow<'a> {
+    version_of_row: u8,
+    terms: StoredWallet<'a>,
+    created_as: Option<StoredWallet<'a>>,
+    position: StoredPosition,
+    version: u64,
+    last_seq: u64,
+    created_seq: u64,
+    created_at_ns: u64,
+}
+
+#[derive(bincode::Encode, bincode::BorrowDecode)]
+struct StoredAsset<'a> {
+    code: &'a str,
+    scale: u8,
+    seq: u64,
+    timestamp_ns: u64,
+}
+
+#[derive(bincode::Encode, bincode::Decode)]
+struct StoredTotals {
+    wallets: u64,
+    debits_posted: u128,
+    credits_posted: u128,
+    debits_pending: u128,
+    credits_pending: u128,
+}
+
+#[derive(bincode::Encode, bincode::Decode)]
+struct StoredOpenHold {
+    debit_wallet: u128,
+    credit_wallet: u128,
+    asset: u32,
+    amount: u128,
+    expires_at_ns: u64,
+    seq: u64,
+}
+
+#[derive(bincode::Encode, bincode::Decode)]
+struct StoredWalletHold {
+    is_credit: bool,
+    amount: u128,
+    expires_at_ns: u64,
+    seq: u64,
+}
+
+#[derive(bincode::Encode, bincode::Decode)]
+enum StoredProgress {
+    Posted,
+    Voided,
+    Expired,
+    Reversed(u128),
+}
+
+/// Replaces what is in `out` by the value.
+fn encode(value: impl bincode::Encode, out: &mut Vec<u8>) {
+    out.clear();
+    bincode::encode_into_std_write(value, out, CONFIGURATION)
+        .expect("writing to memory does not fail, and no type here refuses a value");
+}
+
+fn decode<'a, T: bincode::BorrowDecode<'a, ()>>(bytes: &'a [u8]) -> Result<T, String> {
+    let (value, length) = bincode::borrow_decode_from_slice::<T, _>(bytes, CONFIGURATION)
+        .map_err(|error| format!("cannot be read: {error}"))?;
+    if length == bytes.len() { Ok(value) } else { Err("has bytes behind its end".to_owned()) }
+}
+
+impl Marker {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        let stored = StoredMarker {
+            format: BOOKS_FORMAT,
+            seq: self.point.seq,
+            hash: self.point.hash,
+            last_timestamp_ns: self.last_timestamp_ns,
+            filter_levels: self.filter.levels,
+            filter_seq: self.filter.seq,
+        };
+        encode(stored, out);
+    }
+
+    pub(crate) fn decode(value: &[u8]) -> Result<Self, String> {
+        if value.first() != Some(&BOOKS_FORMAT) {
+            return Err(format!("is of format {:?}, and this version reads {BOOKS_FORMAT}", value.first()));
+        }
+        let stored: StoredMarker = decode(value)?;
+        Ok(Self {
+            point: ChainPoint { seq: stored.seq, hash: stored.hash },
+            last_timestamp_ns: stored.last_timestamp_ns,
+            filter: FilterMark { levels: stored.filter_levels, seq: stored.filter_seq },
+        })
+    }
+}
+
+fn stored_position(position: &Position) -> StoredPosition {
+    let &Position { debits_pending, debits_posted, credits_pending, credits_posted } = position;
+    StoredPosition { debits_pending, debits_posted, credits_pending, credits_posted }
+}
+
+fn loaded_position(stored: &StoredPosition) -> Position {
+    let &StoredPosition { debits_pending, debits_posted, credits_pending, credits_posted } = stored;
+    Position { debits_pending, debits_posted, credits_pending, credits_posted }
+}
+
+/// The key of a wallet's row in the history.
+pub(crate) fn history_key(wallet: WalletId, seq: u64) -> [u8; 24] {
+    let mut key = [0; 24];
+    key[..16].copy_from_slice(&wallet.0.to_be_bytes());
+    key[16..].copy_from_slice(&seq.to_be_bytes());
+    key
+}
+
+impl HistoryRow {
+    /// Appends the value.
+    pub(crate) fn append(&self, out: &mut Vec<u8>) {
+        let stored = StoredHistory {
+            timestamp_ns: self.timestamp_ns,
+            kind: self.kind.number(),
+            code: self.code,
+            group_id: self.group_id,
+            position: stored_position(&self.position),
+        };
+        bincode::encode_into_std_write(stored, out, CONFIGURATION)
+            .expect("writing to memory does not fail, and no type here refuses a value");
+    }
+
+    pub(crate) fn decode(key: &[u8], value: &[u8]) -> Result<Self, String> {
+        let seq = key.get(16..).and_then(|seq| seq.try_into().ok()).map(u64::from_be_bytes);
+        let seq = seq.ok_or("has a key that is none")?;
+        let stored: StoredHistory = decode(value)?;
+        let kind = OrderKind::from_number(stored.kind).ok_or("is of a kind that is none")?;
+        Ok(Self {
+            seq,
+            timestamp_ns: stored.timestamp_ns,
+            kind,
+            code: stored.code,
+            group_id: stored.group_id,
+            position: loaded_position(&stored.position),
+        })
+    }
+}
+
+pub(crate) fn encode_seq(seq: u64, out: &mut Vec<u8>) {
+    encode(seq, out);
+}
+
+pub(crate) fn decode_seq(value: &[u8]) -> Result<u64, String> {
+    decode(value)
+}
+
+pub(crate) fn encode_wallet(wallet: &Wallet, out: &mut Vec<u8>) {
+    let stored = StoredWalletRow {
+        version_of_row: 1,
+        terms: stored_wallet(&wallet.terms),
+        created_as: wallet.created_as.as_deref().map(stored_wallet),
+        position: stored_position(&wallet.position),
+        version: wallet.version,
+        last_seq: wallet.last_seq,
+        created_seq: wallet.created_seq,
+        created_at_ns: wallet.created_at_ns,
+    };
+    encode(stored, out);
+}
+
+/// The wallet, without its holds.
+pub(crate) fn decode_wallet(id: WalletId, value: &[u8]) -> Result<Wallet, String> {
+    let stored: StoredWalletRow<'_> = decode(value)?;
+    if stored.version_of_row != 1 {
+        return Err(format!("is of version {}, and this program reads 1", stored.version_of_row));
+    }
+    let terms = loaded_wallet(&stored.terms);
+    if terms.id != id {
+        return Err(format!("is that of wallet {}", terms.id));
+    }
+    Ok(Wallet {
+        terms,
+        created_as: stored.created_as.as_ref().map(|terms| Box::new(loaded_wallet(terms))),
+        position: loaded_position(&stored.position),
+        holds: Holds::default(),
+        version: stored.version,
+        last_seq: stored.last_seq,
+        created_seq: stored.created_seq,
+        created_at_ns: stored.created_at_ns,
+    })
+}
+
+/// The owner as it stands in a key, so that no owner's keys lie among another's; `None` for no owner.
+pub(crate) fn owner_key(owner: &Owner) -> Option<Vec<u8>> {
+    match owner {
+        Owner::Number(0) => None,
+        Owner::Number(number) => Some(Kind::Owner.key(&[&[0], &number.to_be_bytes()])),
+        Owner::Bytes(bytes) if bytes.is_empty() => None,
+        Owner::Bytes(bytes) => Some(Kind::Owner.key(&[&[1, bytes.len() as u8], bytes])),
+    }
+}
+
+pub(crate) fn encode_asset(asset: &Asset, seq: u64, timestamp_ns: u64, out: &mut Vec<u8>) {
+    encode(StoredAsset { code: asset.code.as_str(), scale: asset.scale, seq, timestamp_ns }, out);
+}
+
+pub(crate) fn decode_asset(id: AssetId, value: &[u8]) -> Result<(Asset, u64, u64), String> {
+    let stored: StoredAsset<'_> = decode(value)?;
+    let code = AssetCode::new(stored.code).ok_or("has a code that is none")?;
+    Ok((Asset { id, code, scale: stored.scale }, stored.seq, stored.timestamp_ns))
+}
+
+pub(crate) fn encode_totals(totals: &AssetTotals, out: &mut Vec<u8>) {
+    let &AssetTotals { wallets, debits_posted, credits_posted, debits_pending, credits_pending } = totals;
+    encode(StoredTotals { wallets, debits_posted, credits_posted, debits_pending, credits_pending }, out);
+}
+
+pub(crate) fn decode_totals(value: &[u8]) -> Result<AssetTotals, String> {
+    let StoredTotals { wallets, debits_posted, credits_posted, debits_pending, credits_pending } =
+        decode(value)?;
+    Ok(AssetTotals { wallets, debits_posted, credits_posted, debits_pending, credits_pending })
+}
+
+pub(crate) fn encode_hold(terms: &HoldTerms, seq: u64, out: &mut Vec<u8>) {
+    let stored = StoredOpenHold {
+        debit_wallet: terms.debit_wallet.0,
+        credit_wallet: terms.credit_wallet.0,
+        asset: terms.asset.0,
+        amount: terms.amount,
+        expires_at_ns: terms.expires_at_ns,
+        seq,
+    };
+    encode(stored, out);
+}
+
+pub(crate) fn decode_hold(value: &[u8]) -> Result<(HoldTerms, u64), String> {
+    let stored: StoredOpenHold = decode(value)?;
+    let terms = HoldTerms {
+        debit_wallet: WalletId(stored.debit_wallet),
+        credit_wallet: WalletId(stored.credit_wallet),
+        asset: AssetId(stored.asset),
+        amount: stored.amount,
+        expires_at_ns: stored.expires_at_ns,
+    };
+    Ok((terms, stored.seq))
+}
+
+pub(crate) fn encode_wallet_hold(hold: &Hold, out: &mut Vec<u8>) {
+    let stored = StoredWalletHold {
+        is_credit: hold.side == Side::Credit,
+        amount: hold.amount,
+        expires_at_ns: hold.expires_at_ns,
+        seq: hold.seq,
+    };
+    encode(stored, out);
+}
+
+pub(crate) fn decode_wallet_hold(value: &[u8]) -> Result<Hold, String> {
+    let stored: StoredWalletHold = decode(value)?;
+    Ok(Hold {
+        side: if stored.is_credit { Side::Credit } else { Side::Debit },
+        amount: stored.amount,
+        expires_at_ns: stored.expires_at_ns,
+        seq: stored.seq,
+    })
+}
+
+pub(crate) fn encode_progress(progress: Progress, out: &mut Vec<u8>) {
+    let stored = match progress {
+        Progress::Ended(HoldState::Posted) => StoredProgress::Posted,
+        Progress::Ended(HoldState::Voided) => StoredProgress::Voided,
+        Progress::Ended(HoldState::Expired) => StoredProgress::Expired,
+        Progress::Ended(HoldState::Open) => unreachable!("a hold that is open has no such row"),
+        Progress::Reversed(amount) => StoredProgress::Reversed(amount),
+    };
+    encode(stored, out);
+}
+
+pub(crate) fn decode_progress(value: &[u8]) -> Result<Progress, String> {
+    Ok(match decode(value)? {
+        StoredProgress::Posted => Progress::Ended(HoldState::Posted),
+        StoredProgress::Voided => Progress::Ended(HoldState::Voided),
+        StoredProgress::Expired => Progress::Ended(HoldState::Expired),
+        StoredProgress::Reversed(amount) => Progress::Reversed(amount),
+    })
+}
+
+/// The id that ends a key.
+pub(crate) fn id_at_end(key: &[u8]) -> Result<u128, String> {
+    let id = key.last_chunk::<16>().map(|id| u128::from_be_bytes(*id));
+    id.filter(|_| key.len() > 16).ok_or_else(|| "has a key that is none".to_owned())
+}
+
+/// What of an order that holds an amount its two wallets know.
+pub(crate) fn wallet_holds(terms: &HoldTerms, seq: u64) -> [(WalletId, Hold); 2] {
+    let hold = |side| Hold { side, amount: terms.amount, expires_at_ns: terms.expires_at_ns, seq };
+    [(terms.debit_wallet, hold(Side::Debit)), (terms.credit_wallet, hold(Side::Credit))]
+}
+
+/// The key of a hold among those of one wallet.
+pub(crate) fn wallet_hold_key(wallet: WalletId, hold: TransferId) -> Vec<u8> {
+    Kind::HoldByWallet.key(&[&wallet.0.to_be_bytes(), &hold.0.to_be_bytes()])
+}
+
+/// The key of a hold among those that expire.
+pub(crate) fn expiry_key(expires_at_ns: u64, hold: TransferId) -> Vec<u8> {
+    Kind::HoldByExpiry.key(&[&expires_at_ns.to_be_bytes(), &hold.0.to_be_bytes()])
+}

@@ -1,0 +1,474 @@
+//! The books as they were at one marker: all reads go through a view.
+//!
+//! Every read checks what it reads; what cannot have been written is an error that names the kind of row and its key. A
+//! view is one moment in all keyspaces. Records, ids and history may already hold rows of a fold that was cut off; those lie above the
+//! marker and are not seen. All reads block: they are for readers' threads.
+
+use crate::entry_codec::decode_entry;
+use crate::error::PersistenceError;
+use crate::journal::ChainPoint;
+use crate::record::Record;
+use ledger::fold::AssetTotals;
+use ledger::holds::{Hold, Holds};
+use ledger::{
+    Asset, AssetId, Entry, HoldState, HoldTerms, Original, Owner, Position, TransferId, Wallet, WalletFlags,
+    WalletId,
+};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::id_filter::IdFilter;
+use super::rows::{self, HistoryRow, Kind, Marker, Progress, bad_row};
+use super::store::{Row, Space, StoreRange, StoreSnapshot};
+
+/// Which way a list goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Oldest first.
+    Forward,
+    /// Newest first.
+    Backward,
+}
+
+/// Which wallets a list holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WalletQuery {
+    /// Only this owner's.
+    pub owner: Option<Owner>,
+    /// Only of this code.
+    pub code: Option<u16>,
+    /// Only with all of these flags.
+    pub flags: WalletFlags,
+    /// Only with greater ids.
+    pub after: Option<WalletId>,
+    /// At most so many.
+    pub limit: usize,
+    /// Look at no more than so many.
+    pub scan_max: usize,
+}
+
+impl WalletQuery {
+    /// Whether a wallet belongs to the list, wherever the list begins.
+    pub fn matches(&self, wallet: &Wallet) -> bool {
+        self.owner.as_ref().is_none_or(|owner| wallet.terms.owner == *owner)
+            && self.code.is_none_or(|code| wallet.terms.code == code)
+            && wallet.terms.flags.contains(self.flags)
+    }
+}
+
+/// A page of a list, and where the next one begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T, C> {
+    /// What is on it.
+    pub items: Vec<T>,
+    /// Ask for what is after this to go on; `None` at the end.
+    pub next: Option<C>,
+}
+
+/// The books at one marker. Whoever holds one can read the journal from there on, too: it is not trimmed above it.
+#[derive(Debug)]
+pub struct BooksView {
+    snapshot: StoreSnapshot,
+    marker: Marker,
+    ids: IdFilter,
+}
+
+impl BooksView {
+    pub(crate) fn new(snapshot: StoreSnapshot, marker: Marker, ids: IdFilter) -> Self {
+        Self { snapshot, marker, ids }
+    }
+
+    /// The marker that stands in a snapshot.
+    pub(crate) fn read_marker(snapshot: &StoreSnapshot) -> Result<Marker, PersistenceError> {
+        let path = snapshot.store().path();
+        let key = Kind::Marker.key(&[]);
+        let value = snapshot.get(Space::State, &key)?;
+        let value = value.ok_or_else(|| bad_row(path, Kind::Marker.name(), &key, "is missing"))?;
+        Marker::decode(&value).map_err(|reason| bad_row(path, Kind::Marker.name(), &key, &reason))
+    }
+
+    /// The newest entry in them.
+    pub fn seq(&self) -> u64 {
+        self.marker.point.seq
+    }
+
+    /// The newest record in them.
+    pub fn chain_point(&self) -> ChainPoint {
+        self.marker.point
+    }
+
+    /// The time of the newest entry, in nanoseconds since 1970.
+    pub fn last_timestamp_ns(&self) -> u64 {
+        self.marker.last_timestamp_ns
+    }
+
+    /// Which transfer ids are surely not in them.
+    pub fn ids(&self) -> &IdFilter {
+        &self.ids
+    }
+
+    pub(crate) fn marker(&self) -> &Marker {
+        &self.marker
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.snapshot.store().path()
+    }
+
+    pub(crate) fn snapshot(&self) -> &StoreSnapshot {
+        &self.snapshot
+    }
+
+    fn bad(&self, table: &'static str, key: &[u8]) -> impl FnOnce(String) -> PersistenceError {
+        let (path, key) = (self.path().to_path_buf(), key.to_vec());
+        move |reason| bad_row(&path, table, &key, &reason)
+    }
+
+    /// The value of a row of the state.
+    fn state<T>(
+        &self,
+        kind: Kind,
+        rest: &[u8],
+        decode: impl FnOnce(&[u8]) -> Result<T, String>,
+    ) -> Result<Option<T>, PersistenceError> {
+        let key = kind.key(&[rest]);
+        let value = self.snapshot.get(Space::State, &key)?;
+        value.map(|value| decode(&value).map_err(self.bad(kind.name(), &key))).transpose()
+    }
+
+    /// The entry that used up a transfer id.
+    pub fn seq_of(&self, id: TransferId) -> Result<Option<u64>, PersistenceError> {
+        if !self.ids.may_contain(id) {
+            return Ok(None);
+        }
+        let key = id.0.to_be_bytes();
+        let Some(value) = self.snapshot.get(Space::Ids, &key)? else { return Ok(None) };
+        let seq = rows::decode_seq(&value).map_err(self.bad("ids", &key))?;
+        Ok((seq <= self.seq()).then_some(seq))
+    }
+
+    /// The record that holds an entry.
+    pub fn record_holding(&self, seq: u64) -> Result<Option<Record>, PersistenceError> {
+        if seq == 0 || seq > self.seq() {
+            return Ok(None);
+        }
+        let mut below = self.snapshot.range(Space::Records, &[0; 8], &seq.to_be_bytes());
+        let missing = || self.bad("records", &seq.to_be_bytes())("is missing".to_owned());
+        let record = self.record(below.next_back().ok_or_else(missing)??)?;
+        if seq > record.last_seq() {
+            return Err(missing());
+        }
+        Ok(Some(record))
+    }
+
+    fn record(&self, (key, value): Row) -> Result<Record, PersistenceError> {
+        let record =
+            Record::decode(value.to_vec()).map_err(|error| self.bad("records", &key)(error.to_string()))?;
+        if record.first_seq().to_be_bytes() != *key {
+            let reason = format!("is that of entry {}", record.first_seq());
+            return Err(self.bad("records", &key)(reason));
+        }
+        Ok(record)
+    }
+
+    /// The records that hold the entries from `seq` on, in order. The first may start below it. Says where one is missing.
+    pub fn records_from(
+        &self,
+        seq: u64,
+    ) -> impl Iterator<Item = Result<Record, PersistenceError>> + use<'_> {
+        let seq = seq.max(1);
+        let (mut first, mut failed) = (None, seq > self.seq());
+        let mut rest: Option<StoreRange> = None;
+        let mut expected = seq;
+        std::iter::from_fn(move || {
+            if failed || expected > self.seq() {
+                return None;
+            }
+            let next = if let Some(rest) = &mut rest {
+                match rest.next() {
+                    Some(row) => row.and_then(|row| self.record(row)),
+                    None => Err(self.bad("records", &expected.to_be_bytes())("is missing".to_owned())),
+                }
+            } else {
+                self.record_holding(seq).map(|record| {
+                    let record = record.expect("it is not above the marker");
+                    first = Some(record.first_seq());
+                    record
+                })
+            };
+            let next = next.and_then(|record| {
+                if rest.is_some() && record.first_seq() != expected {
+                    return Err(self.bad("records", &expected.to_be_bytes())("is missing".to_owned()));
+                }
+                expected = record.last_seq() + 1;
+                if rest.is_none() {
+                    let last = self.seq().to_be_bytes();
+                    rest = Some(self.snapshot.range(Space::Records, &expected.to_be_bytes(), &last));
+                }
+                Ok(record)
+            });
+            failed = next.is_err();
+            Some(next)
+        })
+    }
+
+    /// An entry and its time, in nanoseconds since 1970.
+    pub fn entry(&self, seq: u64) -> Result<Option<(u64, Entry)>, PersistenceError> {
+        let Some(record) = self.record_holding(seq)? else { return Ok(None) };
+        let held = record.entries().find(|&(held, _, _)| held == seq);
+        let (_, timestamp_ns, payload) = held.expect("a record holds every entry between its ends");
+        Ok(Some((timestamp_ns, decode_entry(seq, payload)?)))
+    }
+
+    /// A wallet with its open holds.
+    pub fn wallet(&self, id: WalletId) -> Result<Option<Wallet>, PersistenceError> {
+        let Some(mut wallet) = self.wallet_without_holds(id)? else { return Ok(None) };
+        wallet.holds = self.holds_of(id)?;
+        Ok(Some(wallet))
+    }
+
+    /// A wallet, but for its holds.
+    pub fn wallet_without_holds(&self, id: WalletId) -> Result<Option<Wallet>, PersistenceError> {
+        self.state(Kind::Wallet, &id.0.to_be_bytes(), |value| rows::decode_wallet(id, value))
+    }
+
+    fn holds_of(&self, wallet: WalletId) -> Result<Holds, PersistenceError> {
+        let mut holds = Holds::default();
+        for hold in self.wallet_holds(wallet, None) {
+            let (id, hold) = hold?;
+            holds.insert(id, hold);
+        }
+        Ok(holds)
+    }
+
+    /// The open holds of a wallet, by their ids, from above one on.
+    fn wallet_holds(
+        &self,
+        wallet: WalletId,
+        after: Option<TransferId>,
+    ) -> impl Iterator<Item = Result<(TransferId, Hold), PersistenceError>> + use<'_> {
+        let first = after.map_or(Some(0), |id| id.0.checked_add(1));
+        let last = rows::wallet_hold_key(wallet, TransferId(u128::MAX));
+        let rows = first.map(|first| {
+            self.snapshot.range(Space::State, &rows::wallet_hold_key(wallet, TransferId(first)), &last)
+        });
+        rows.into_iter().flatten().map(|row| {
+            let (key, value) = row?;
+            let decoded = rows::id_at_end(&key).and_then(|id| {
+                let hold = rows::decode_wallet_hold(&value)?;
+                Ok((TransferId(id), hold))
+            });
+            decoded.map_err(self.bad(Kind::HoldByWallet.name(), &key))
+        })
+    }
+
+    /// A page of a wallet's open holds, by their ids.
+    pub fn list_pending(
+        &self,
+        wallet: WalletId,
+        after: Option<TransferId>,
+        limit: usize,
+    ) -> Result<Page<(TransferId, Hold), TransferId>, PersistenceError> {
+        let mut holds = self.wallet_holds(wallet, after);
+        let items: Vec<_> = holds.by_ref().take(limit).collect::<Result<_, _>>()?;
+        let next = if holds.next().transpose()?.is_some() { items.last().map(|(id, _)| *id) } else { None };
+        Ok(Page { items, next })
+    }
+
+    /// An open hold, and the entry that made it.
+    pub fn hold(&self, id: TransferId) -> Result<Option<(HoldTerms, u64)>, PersistenceError> {
+        self.state(Kind::Hold, &id.0.to_be_bytes(), rows::decode_hold)
+    }
+
+    /// The open holds that expire at `until_ns` or before, soonest first.
+    pub fn holds_due(
+        &self,
+        until_ns: u64,
+        limit: usize,
+    ) -> Result<Vec<(TransferId, HoldTerms)>, PersistenceError> {
+        let first = rows::expiry_key(0, TransferId(0));
+        let last = rows::expiry_key(until_ns, TransferId(u128::MAX));
+        let mut due = Vec::new();
+        for row in self.snapshot.range(Space::State, &first, &last).take(limit) {
+            let (key, _) = row?;
+            let bad = self.bad(Kind::HoldByExpiry.name(), &key);
+            let id = match rows::id_at_end(&key) {
+                Ok(id) => TransferId(id),
+                Err(reason) => return Err(bad(reason)),
+            };
+            let Some((terms, _)) = self.hold(id)? else { return Err(bad("is of no open hold".to_owned())) };
+            due.push((id, terms));
+        }
+        Ok(due)
+    }
+
+    /// What has become of an order, if anything has.
+    pub(crate) fn progress(&self, id: TransferId) -> Result<Option<Progress>, PersistenceError> {
+        self.state(Kind::Original, &id.0.to_be_bytes(), rows::decode_progress)
+    }
+
+    /// An order that another one can be about, as far as it has come, and the entry that decided it.
+    pub fn original(&self, id: TransferId) -> Result<Option<(u64, Original)>, PersistenceError> {
+        let Some(seq) = self.seq_of(id)? else { return Ok(None) };
+        let missing = || self.bad("ids", &id.0.to_be_bytes())(format!("names entry {seq}, which is none of it"));
+        let (timestamp_ns, entry) = self.entry(seq)?.ok_or_else(missing)?;
+        if entry.order_id() != Some(id) {
+            return Err(missing());
+        }
+        let mut original = entry.original(timestamp_ns).ok_or_else(missing)?;
+        if let Some(progress) = self.progress(id)? {
+            progress.apply(&mut original).map_err(|reason| {
+                self.bad(Kind::Original.name(), &Kind::Original.key(&[&id.0.to_be_bytes()]))(reason)
+            })?;
+        }
+        Ok(Some((seq, original)))
+    }
+
+    /// What was done to a wallet by the entries from `first_seq` to `last_seq`, at most `limit` of them from the end that the
+    /// direction begins at.
+    pub fn history(
+        &self,
+        wallet: WalletId,
+        first_seq: u64,
+        last_seq: u64,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<HistoryRow>, PersistenceError> {
+        let range = self.history_range(wallet, first_seq, last_seq);
+        match direction {
+            Direction::Forward => range.take(limit).map(|row| self.history_row(row)).collect(),
+            Direction::Backward => range.rev().take(limit).map(|row| self.history_row(row)).collect(),
+        }
+    }
+
+    fn history_range(&self, wallet: WalletId, first_seq: u64, last_seq: u64) -> StoreRange {
+        let last_seq = last_seq.min(self.seq());
+        let (first, last) = (rows::history_key(wallet, first_seq), rows::history_key(wallet, last_seq));
+        self.snapshot.range(Space::History, &first, &last)
+    }
+
+    fn history_row(&self, row: Result<Row, PersistenceError>) -> Result<HistoryRow, PersistenceError> {
+        let (key, value) = row?;
+        HistoryRow::decode(&key, &value).map_err(self.bad("history", &key))
+    }
+
+    /// Where a wallet stood after the entry `seq`; `None` if it did not exist. `seq` is not above the marker.
+    pub fn position_at(&self, wallet: WalletId, seq: u64) -> Result<Option<Position>, PersistenceError> {
+        if let Some(row) = self.history(wallet, 0, seq, Direction::Backward, 1)?.first() {
+            return Ok(Some(row.position));
+        }
+        // Nothing was done to it yet, if it existed.
+        let wallet = self.wallet_without_holds(wallet)?;
+        Ok(wallet.filter(|wallet| wallet.created_seq <= seq).map(|_| Position::default()))
+    }
+
+    /// The last entry whose time is not after `timestamp_ns`; 0 if there is none.
+    pub fn seq_at(&self, timestamp_ns: u64) -> Result<u64, PersistenceError> {
+        if timestamp_ns >= self.last_timestamp_ns() {
+            return Ok(self.seq());
+        }
+        // Everything up to `low` is not after it, what is above `high` is.
+        let (mut low, mut high) = (0, self.seq());
+        while low < high {
+            let middle = low + (high - low).div_ceil(2);
+            let record = self.record_holding(middle)?.expect("it is between 1 and the marker");
+            if record.first_timestamp() > timestamp_ns {
+                high = record.first_seq() - 1;
+            } else if record.last_timestamp() <= timestamp_ns {
+                low = record.last_seq();
+            } else {
+                let held = record.entries().take_while(|&(_, time, _)| time <= timestamp_ns).last();
+                return Ok(held.map_or(low, |(seq, _, _)| seq));
+            }
+        }
+        Ok(low)
+    }
+
+    /// A page of wallets by their ids, without their holds. Fewer than asked for, with a place to go on, if the scan was long.
+    pub fn list_wallets(&self, query: &WalletQuery) -> Result<Page<Wallet, WalletId>, PersistenceError> {
+        let first = match query.after {
+            None => 0,
+            Some(WalletId(u128::MAX)) => return Ok(Page { items: Vec::new(), next: None }),
+            Some(after) => after.0 + 1,
+        };
+        let owner = match &query.owner {
+            None => None,
+            // Those without an owner are found among all.
+            Some(owner) => rows::owner_key(owner),
+        };
+        let (kind, prefix) = match owner {
+            Some(prefix) => (Kind::Owner, prefix),
+            None => (Kind::Wallet, Kind::Wallet.key(&[])),
+        };
+        let bound = |id: u128| [prefix.as_slice(), &id.to_be_bytes()].concat();
+        let mut rows = self.snapshot.range(Space::State, &bound(first), &bound(u128::MAX));
+        let mut items = Vec::new();
+        let mut last = None;
+        for row in rows.by_ref().take(query.scan_max.max(1)) {
+            let (key, value) = row?;
+            let id = WalletId(rows::id_at_end(&key).map_err(self.bad(kind.name(), &key))?);
+            let wallet = if kind == Kind::Wallet {
+                rows::decode_wallet(id, &value).map_err(self.bad(kind.name(), &key))?
+            } else {
+                let wallet = self.wallet_without_holds(id)?;
+                wallet.ok_or_else(|| self.bad(kind.name(), &key)("is of no wallet".to_owned()))?
+            };
+            last = Some(id);
+            if query.matches(&wallet) {
+                items.push(wallet);
+                if items.len() >= query.limit {
+                    break;
+                }
+            }
+        }
+        let next = if rows.next().transpose()?.is_some() { last } else { None };
+        Ok(Page { items, next })
+    }
+
+    /// All assets, each with the entry that created it and its time.
+    pub fn assets(&self) -> Result<BTreeMap<AssetId, (Asset, u64, u64)>, PersistenceError> {
+        self.by_asset(Kind::Asset, rows::decode_asset)
+    }
+
+    /// The totals of each asset, over all wallets.
+    pub fn totals(&self) -> Result<BTreeMap<AssetId, AssetTotals>, PersistenceError> {
+        self.by_asset(Kind::Totals, |_, value| rows::decode_totals(value))
+    }
+
+    fn by_asset<T>(
+        &self,
+        kind: Kind,
+        decode: impl Fn(AssetId, &[u8]) -> Result<T, String>,
+    ) -> Result<BTreeMap<AssetId, T>, PersistenceError> {
+        let (first, last) = kind.bounds();
+        let mut all = BTreeMap::new();
+        for row in self.snapshot.range(Space::State, &first, &last) {
+            let (key, value) = row?;
+            let bad = self.bad(kind.name(), &key);
+            let asset = key.get(1..).and_then(|id| id.try_into().ok()).map(u32::from_be_bytes).map(AssetId);
+            let decoded = asset.ok_or_else(|| "has a key that is none".to_owned());
+            let decoded = decoded.and_then(|asset| decode(asset, &value).map(|value| (asset, value)));
+            match decoded {
+                Ok((asset, value)) => all.insert(asset, value),
+                Err(reason) => return Err(bad(reason)),
+            };
+        }
+        Ok(all)
+    }
+}
+
+impl Progress {
+    /// Brings an order, as it was made, to where it has come.
+    pub(crate) fn apply(self, original: &mut Original) -> Result<(), String> {
+        match (self, original) {
+            (Self::Ended(ended), Original::Hold { state: state @ HoldState::Open, .. }) => *state = ended,
+            (Self::Reversed(all), Original::Moved { amount, reversed, .. }) if all <= *amount => {
+                *reversed = all;
+            }
+            (progress, original) => {
+                return Err(format!("says {progress:?} of what is {original:?}"));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,582 @@
+//! A window of durable records, folded: what it changes in the books, and in which order that is written.
+//!
+//! It decides nothing again. What nobody can have decided on (money of a wallet that does not exist, an id used twice, sums that
+//! differ) is a contradiction. Everything is gathered in memory first; nothing is written before the window is closed.
+
+use crate::entry_codec::decode_entry;
+use crate::error::{Damage, PersistenceError};
+use crate::head_file::Head;
+use crate::journal::ChainPoint;
+use crate::record::Record;
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use ledger::fold::{AssetTotals, FoldFault};
+use ledger::{
+    Asset, AssetId, Effect, Entry, Facts, HoldState, HoldTerms, OrderKind, Position, TransferId, Wallet,
+    WalletId,
+};
+use std::collections::BTreeMap;
+
+use super::id_filter::IdFilterFiles;
+use super::rows::{self, HistoryRow, Kind, Marker, Progress};
+use super::store::RowSink;
+use super::view::BooksView;
+
+/// Where a window ends at the latest; always between two records.
+#[derive(Debug, Clone, Copy)]
+pub struct WindowLimits {
+    /// Entries.
+    pub entries: u64,
+    /// Wallets that it changes. They are in memory until it is written.
+    pub wallets: usize,
+    /// Bytes of its records, and of what it adds to the history, each.
+    pub bytes: usize,
+}
+
+impl Default for WindowLimits {
+    fn default() -> Self {
+        Self { entries: 500_000, wallets: 128 << 10, bytes: 64 << 20 }
+    }
+}
+
+/// What is kept in memory from one window to the next: all that is folded up to its end.
+#[derive(Debug, Default)]
+pub(crate) struct FoldState {
+    places: HashMap<WalletId, u32, RandomState>,
+    wallets: Vec<WalletState>,
+    assets: BTreeMap<AssetId, (Asset, u64, u64)>,
+    totals: BTreeMap<AssetId, AssetTotals>,
+}
+
+#[derive(Debug)]
+struct WalletState {
+    /// Without its holds.
+    wallet: Wallet,
+    /// Where it stood when the window began; `None` if it did not exist.
+    before: Option<Position>,
+    is_changed: bool,
+}
+
+impl FoldState {
+    /// What the books hold, as of a view.
+    pub(crate) fn load(view: &BooksView) -> Result<Self, PersistenceError> {
+        Ok(Self { assets: view.assets()?, totals: view.totals()?, ..Self::default() })
+    }
+
+    /// Makes ready for the next window.
+    fn end_window(&mut self, changed: &[u32], wallets_max: usize) {
+        if self.wallets.len() > wallets_max {
+            self.places.clear();
+            self.wallets.clear();
+            return;
+        }
+        for &place in changed {
+            let state = &mut self.wallets[place as usize];
+            state.before = Some(state.wallet.position);
+            state.is_changed = false;
+        }
+    }
+}
+
+/// What becomes of a hold in a window.
+#[derive(Debug, Clone, Copy)]
+enum HoldChange {
+    Opened(HoldTerms, u64),
+    Ended(HoldTerms),
+}
+
+/// One row of the history: which wallet, and where in the window's bytes its value starts.
+#[derive(Debug, Clone, Copy)]
+struct HistoryPlace {
+    wallet: u32,
+    seq_offset: u32,
+    start: u32,
+}
+
+/// A window that is being gathered.
+#[derive(Debug)]
+pub(crate) struct Window {
+    /// What it goes on from.
+    base: Marker,
+    tip: Head,
+    records: Vec<Record>,
+    record_bytes: usize,
+    ids: Vec<(u128, u64)>,
+    /// Places of the wallets that it changes.
+    changed: Vec<u32>,
+    history: Vec<HistoryPlace>,
+    history_values: Vec<u8>,
+    owners: Vec<Vec<u8>>,
+    assets: Vec<AssetId>,
+    holds: BTreeMap<TransferId, HoldChange>,
+    progress: BTreeMap<TransferId, Progress>,
+}
+
+impl Window {
+    /// An empty one, to go on from a view.
+    pub(crate) fn after(view: &BooksView) -> Self {
+        let base = *view.marker();
+        Self {
+            base,
+            tip: Head { point: base.point, timestamp: base.last_timestamp_ns },
+            records: Vec::new(),
+            record_bytes: 0,
+            ids: Vec::new(),
+            changed: Vec::new(),
+            history: Vec::new(),
+            history_values: Vec::new(),
+            owners: Vec::new(),
+            assets: Vec::new(),
+            holds: BTreeMap::new(),
+            progress: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn entries(&self) -> u64 {
+        self.tip.point.seq - self.base.point.seq
+    }
+
+    pub(crate) fn is_full(&self, limits: &WindowLimits) -> bool {
+        self.entries() >= limits.entries
+            || self.changed.len() >= limits.wallets
+            || self.record_bytes.max(self.history_values.len()) >= limits.bytes
+    }
+
+    /// Adds the next record. After an error neither the window nor the state is of any use.
+    pub(crate) fn add(
+        &mut self,
+        state: &mut FoldState,
+        view: &BooksView,
+        record: Record,
+    ) -> Result<(), PersistenceError> {
+        self.check_link(view, &record)?;
+        let mut entries = Vec::with_capacity(record.count() as usize);
+        for (seq, timestamp_ns, payload) in record.entries() {
+            entries.push((seq, timestamp_ns, decode_entry(seq, payload)?));
+        }
+        load_missing(state, view, &entries)?;
+        for (seq, timestamp_ns, entry) in &entries {
+            self.apply(state, view, *seq, *timestamp_ns, entry)?;
+        }
+        self.tip = Head {
+            point: ChainPoint { seq: record.last_seq(), hash: record.hash() },
+            timestamp: record.last_timestamp(),
+        };
+        self.record_bytes += record.as_bytes().len();
+        self.records.push(record);
+        Ok(())
+    }
+
+    fn check_link(&self, view: &BooksView, record: &Record) -> Result<(), PersistenceError> {
+        let (expected, found) = (self.tip.point.seq + 1, record.first_seq());
+        let damage = if found != expected {
+            Damage::Hole { expected, found }
+        } else if record.prev_hash() != self.tip.point.hash {
+            Damage::BrokenChain { seq: found }
+        } else if record.first_timestamp() <= self.tip.timestamp {
+            Damage::TimeWentBack { seq: found }
+        } else {
+            return Ok(());
+        };
+        Err(PersistenceError::damaged(view.path(), damage))
+    }
+
+    fn apply(
+        &mut self,
+        state: &mut FoldState,
+        view: &BooksView,
+        seq: u64,
+        timestamp_ns: u64,
+        entry: &Entry,
+    ) -> Result<(), PersistenceError> {
+        let fault = |fault: String| Err(FoldFault { seq, fault }.into());
+        if let Some(id) = entry.order_id() {
+            self.ids.push((id.0, seq));
+        }
+        match entry {
+            Entry::AssetCreated(asset) => {
+                if state.assets.insert(asset.id, (asset.clone(), seq, timestamp_ns)).is_some() {
+                    return fault(format!("creates asset {} again", asset.id));
+                }
+                state.totals.insert(asset.id, AssetTotals::default());
+                self.assets.push(asset.id);
+                return Ok(());
+            }
+            Entry::WalletCreated(terms) => {
+                if state.places.contains_key(&terms.id) {
+                    return fault(format!("creates wallet {} again", terms.id));
+                }
+                if !state.assets.contains_key(&terms.asset) {
+                    return fault(format!("creates wallet {} in unknown asset {}", terms.id, terms.asset));
+                }
+                let place = state.wallets.len() as u32;
+                state.places.insert(terms.id, place);
+                let wallet = Wallet::create(terms.clone(), seq, timestamp_ns);
+                state.wallets.push(WalletState { wallet, before: None, is_changed: true });
+                self.changed.push(place);
+                self.owners.extend(rows::owner_key(&terms.owner).map(|mut key| {
+                    key.extend_from_slice(&terms.id.0.to_be_bytes());
+                    key
+                }));
+                return Ok(());
+            }
+            Entry::WalletChanged(change) => {
+                let Some(place) = self.touch(state, change.wallet) else {
+                    return fault(format!("changes the unknown wallet {}", change.wallet));
+                };
+                state.wallets[place as usize].wallet.change(change, seq);
+                return Ok(());
+            }
+            _ => {}
+        }
+        let Some(kind) = entry.kind() else { return Ok(()) };
+        let (group_id, code) = entry.group_and_code();
+        for part in entry.route().parts() {
+            let Some(place) = self.touch(state, part.wallet) else {
+                return fault(format!("moves money of the unknown wallet {}", part.wallet));
+            };
+            let wallet = &mut state.wallets[place as usize].wallet;
+            wallet.apply_to_position(&part.effect, seq);
+            self.history.push(HistoryPlace {
+                wallet: place,
+                seq_offset: (seq - self.base.point.seq) as u32,
+                start: self.history_values.len() as u32,
+            });
+            let row = HistoryRow { seq, timestamp_ns, kind, code, group_id, position: wallet.position };
+            row.append(&mut self.history_values);
+        }
+        self.follow(view, seq, timestamp_ns, entry)
+    }
+
+    /// Notes what an entry does to holds, and what it makes of an earlier order.
+    fn follow(
+        &mut self,
+        view: &BooksView,
+        seq: u64,
+        timestamp_ns: u64,
+        entry: &Entry,
+    ) -> Result<(), PersistenceError> {
+        if let Entry::Pended(pending) = entry
+            && let Some(ledger::Original::Hold { terms, .. }) = entry.original(timestamp_ns)
+        {
+            self.holds.insert(pending.transfer.id, HoldChange::Opened(terms, seq));
+        }
+        match entry.resolves() {
+            Some((id, kind, Facts::Hold(terms))) => {
+                match self.holds.remove(&id) {
+                    // It was never written, so there is nothing to remove.
+                    Some(HoldChange::Opened(..)) => {}
+                    Some(HoldChange::Ended(_)) => {
+                        return Err(FoldFault { seq, fault: format!("ends the hold {id} again") }.into());
+                    }
+                    None => {
+                        self.holds.insert(id, HoldChange::Ended(terms));
+                    }
+                }
+                let ended = match kind {
+                    OrderKind::Post => HoldState::Posted,
+                    OrderKind::Void => HoldState::Voided,
+                    _ => HoldState::Expired,
+                };
+                self.progress.insert(id, Progress::Ended(ended));
+            }
+            Some((id, _, Facts::Reversed(facts))) => {
+                let before = match self.progress.get(&id) {
+                    Some(progress) => Some(*progress),
+                    None => view.progress(id)?,
+                };
+                let before = match before {
+                    None => 0,
+                    Some(Progress::Reversed(amount)) => amount,
+                    Some(Progress::Ended(_)) => {
+                        return Err(FoldFault { seq, fault: format!("reverses the hold {id}") }.into());
+                    }
+                };
+                self.progress.insert(id, Progress::Reversed(before.saturating_add(facts.amount)));
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// The place of a wallet that is about to change.
+    fn touch(&mut self, state: &mut FoldState, wallet: WalletId) -> Option<u32> {
+        let place = *state.places.get(&wallet)?;
+        let state = &mut state.wallets[place as usize];
+        if !state.is_changed {
+            state.is_changed = true;
+            self.changed.push(place);
+        }
+        Some(place)
+    }
+
+    /// Nothing more is added: puts everything into the order in which it is written, and checks the sums.
+    pub(crate) fn close(mut self, state: &mut FoldState) -> Result<ClosedWindow, PersistenceError> {
+        self.ids.sort_unstable();
+        if let Some(twice) = self.ids.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            let fault = format!("uses the id {} again", TransferId(twice[1].0));
+            return Err(FoldFault { seq: twice[1].1, fault }.into());
+        }
+        self.changed.sort_unstable_by_key(|&place| state.wallets[place as usize].wallet.terms.id);
+        for &place in &self.changed {
+            let WalletState { wallet, before, .. } = &state.wallets[place as usize];
+            let totals = state.totals.entry(wallet.terms.asset).or_default();
+            move_totals(totals, before.as_ref(), &wallet.position);
+        }
+        for (asset, totals) in &state.totals {
+            if !totals.is_balanced() {
+                let fault = format!("debits and credits of asset {asset} differ: {totals:?}");
+                return Err(FoldFault { seq: self.tip.point.seq, fault }.into());
+            }
+        }
+        self.owners.sort_unstable();
+        self.assets.sort_unstable();
+        let history_order = self.order_history(state);
+        Ok(ClosedWindow { window: self, history_order })
+    }
+
+    /// The rows of the history by wallet; those of one wallet are in order already.
+    fn order_history(&self, state: &FoldState) -> Vec<u32> {
+        let mut rank_of = vec![0_u32; state.wallets.len()];
+        for (rank, &place) in self.changed.iter().enumerate() {
+            rank_of[place as usize] = rank as u32;
+        }
+        let mut starts = vec![0_u32; self.changed.len() + 1];
+        for row in &self.history {
+            starts[rank_of[row.wallet as usize] as usize + 1] += 1;
+        }
+        for rank in 0..self.changed.len() {
+            starts[rank + 1] += starts[rank];
+        }
+        let mut order = vec![0_u32; self.history.len()];
+        for (index, row) in self.history.iter().enumerate() {
+            let next = &mut starts[rank_of[row.wallet as usize] as usize];
+            order[*next as usize] = index as u32;
+            *next += 1;
+        }
+        order
+    }
+}
+
+/// Loads the wallets that the entries name and that are not in memory, in the order of their ids.
+fn load_missing(
+    state: &mut FoldState,
+    view: &BooksView,
+    entries: &[(u64, u64, Entry)],
+) -> Result<(), PersistenceError> {
+    let mut missing: Vec<WalletId> = Vec::new();
+    let mut note = |wallet| {
+        if !state.places.contains_key(&wallet) {
+            missing.push(wallet);
+        }
+    };
+    for (_, _, entry) in entries {
+        match entry {
+            Entry::Transferred(transfer) => {
+                note(transfer.debit_wallet);
+                note(transfer.credit_wallet);
+            }
+            entry => entry.wallets().for_each(&mut note),
+        }
+    }
+    missing.sort_unstable();
+    missing.dedup();
+    for wallet in missing {
+        // One that is created by these entries is not there yet.
+        if let Some(wallet) = view.wallet_without_holds(wallet)? {
+            let place = state.wallets.len() as u32;
+            state.places.insert(wallet.terms.id, place);
+            state.wallets.push(WalletState {
+                before: Some(wallet.position),
+                wallet,
+                is_changed: false,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Replaces one wallet's part in the sums, counting modulo 2^128 as the sums do.
+fn move_totals(totals: &mut AssetTotals, before: Option<&Position>, after: &Position) {
+    let none = Position::default();
+    totals.wallets += u64::from(before.is_none());
+    let before = before.unwrap_or(&none);
+    let replace = |sum: &mut u128, before: u128, after: u128| {
+        *sum = sum.wrapping_sub(before).wrapping_add(after);
+    };
+    replace(&mut totals.debits_posted, before.debits_posted, after.debits_posted);
+    replace(&mut totals.credits_posted, before.credits_posted, after.credits_posted);
+    replace(&mut totals.debits_pending, before.debits_pending, after.debits_pending);
+    replace(&mut totals.credits_pending, before.credits_pending, after.credits_pending);
+}
+
+/// Adds what an effect does to the sums over all wallets, counting modulo 2^128 as the sums do.
+pub(crate) fn add_effect(totals: &mut AssetTotals, effect: &Effect) {
+    let (debits, credits) = match *effect {
+        Effect::Move { debits, credits } => (debits, credits),
+        Effect::Hold { side, amount, .. } => {
+            let pending = match side {
+                ledger::Side::Debit => &mut totals.debits_pending,
+                ledger::Side::Credit => &mut totals.credits_pending,
+            };
+            *pending = pending.wrapping_add(amount);
+            (0, 0)
+        }
+        Effect::Resolve { side: ledger::Side::Debit, held, captured, .. } => {
+            totals.debits_pending = totals.debits_pending.wrapping_sub(held);
+            (captured, 0)
+        }
+        Effect::Resolve { side: ledger::Side::Credit, held, captured, .. } => {
+            totals.credits_pending = totals.credits_pending.wrapping_sub(held);
+            (0, captured)
+        }
+    };
+    totals.debits_posted = totals.debits_posted.wrapping_add(debits);
+    totals.credits_posted = totals.credits_posted.wrapping_add(credits);
+}
+
+/// A window in the order in which it is written.
+#[derive(Debug)]
+pub(crate) struct ClosedWindow {
+    window: Window,
+    history_order: Vec<u32>,
+}
+
+impl ClosedWindow {
+    pub(crate) fn entries(&self) -> u64 {
+        self.window.entries()
+    }
+
+    pub(crate) fn end(&self) -> ChainPoint {
+        self.window.tip.point
+    }
+
+    pub(crate) fn last_timestamp_ns(&self) -> u64 {
+        self.window.tip.timestamp
+    }
+
+    /// Adds the ids to the filter.
+    pub(crate) fn fill(&self, filter: &mut IdFilterFiles) {
+        // A level names the entries that it holds, so they come in their order.
+        let mut by_seq: Vec<(u64, u128)> = self.window.ids.iter().map(|&(id, seq)| (seq, id)).collect();
+        by_seq.sort_unstable();
+        by_seq.into_iter().for_each(|(seq, id)| filter.add(TransferId(id), seq));
+        filter.advance_to(self.end().seq);
+    }
+
+    pub(crate) fn write_records(&self, sink: &mut RowSink<'_>) -> Result<(), PersistenceError> {
+        for record in &self.window.records {
+            sink(&record.first_seq().to_be_bytes(), Some(record.as_bytes()))?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn write_ids(&self, sink: &mut RowSink<'_>) -> Result<(), PersistenceError> {
+        let mut value = Vec::new();
+        for (id, seq) in &self.window.ids {
+            rows::encode_seq(*seq, &mut value);
+            sink(&id.to_be_bytes(), Some(&value))?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn write_history(
+        &self,
+        state: &FoldState,
+        sink: &mut RowSink<'_>,
+    ) -> Result<(), PersistenceError> {
+        let window = &self.window;
+        for &index in &self.history_order {
+            let row = window.history[index as usize];
+            let end = window.history.get(index as usize + 1).map(|next| next.start as usize);
+            let value = &window.history_values[row.start as usize..end.unwrap_or(window.history_values.len())];
+            let wallet = state.wallets[row.wallet as usize].wallet.terms.id;
+            let seq = window.base.point.seq + u64::from(row.seq_offset);
+            sink(&rows::history_key(wallet, seq), Some(value))?;
+        }
+        Ok(())
+    }
+
+    /// Writes everything that is overwritten, and the marker.
+    pub(crate) fn write_state(
+        &self,
+        state: &FoldState,
+        marker: &Marker,
+        sink: &mut RowSink<'_>,
+    ) -> Result<(), PersistenceError> {
+        let window = &self.window;
+        let mut value = Vec::new();
+        marker.encode(&mut value);
+        sink(&Kind::Marker.key(&[]), Some(&value))?;
+        for asset in &window.assets {
+            let (asset, seq, timestamp_ns) = &state.assets[asset];
+            rows::encode_asset(asset, *seq, *timestamp_ns, &mut value);
+            sink(&Kind::Asset.key(&[&asset.id.0.to_be_bytes()]), Some(&value))?;
+        }
+        for (asset, totals) in &state.totals {
+            rows::encode_totals(totals, &mut value);
+            sink(&Kind::Totals.key(&[&asset.0.to_be_bytes()]), Some(&value))?;
+        }
+        for &place in &window.changed {
+            let wallet = &state.wallets[place as usize].wallet;
+            rows::encode_wallet(wallet, &mut value);
+            sink(&Kind::Wallet.key(&[&wallet.terms.id.0.to_be_bytes()]), Some(&value))?;
+        }
+        for owner in &window.owners {
+            sink(owner, Some(&[]))?;
+        }
+        self.write_holds(sink)?;
+        for (id, progress) in &window.progress {
+            rows::encode_progress(*progress, &mut value);
+            sink(&Kind::Original.key(&[&id.0.to_be_bytes()]), Some(&value))?;
+        }
+        Ok(())
+    }
+
+    fn write_holds(&self, sink: &mut RowSink<'_>) -> Result<(), PersistenceError> {
+        let mut value = Vec::new();
+        let mut by_wallet = Vec::new();
+        let mut by_expiry = Vec::new();
+        for (&id, change) in &self.window.holds {
+            let key = Kind::Hold.key(&[&id.0.to_be_bytes()]);
+            let (terms, opened) = match change {
+                HoldChange::Opened(terms, seq) => {
+                    rows::encode_hold(terms, *seq, &mut value);
+                    sink(&key, Some(&value))?;
+                    (terms, Some(*seq))
+                }
+                HoldChange::Ended(terms) => {
+                    sink(&key, None)?;
+                    (terms, None)
+                }
+            };
+            for (wallet, hold) in rows::wallet_holds(terms, opened.unwrap_or_default()) {
+                by_wallet.push((rows::wallet_hold_key(wallet, id), opened.map(|_| hold)));
+            }
+            if terms.expires_at_ns != u64::MAX {
+                by_expiry.push((rows::expiry_key(terms.expires_at_ns, id), opened.is_some()));
+            }
+        }
+        by_wallet.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+        for (key, hold) in &by_wallet {
+            match hold {
+                Some(hold) => {
+                    rows::encode_wallet_hold(hold, &mut value);
+                    sink(key, Some(&value))?;
+                }
+                None => sink(key, None)?,
+            }
+        }
+        by_expiry.sort_unstable();
+        for (key, is_open) in &by_expiry {
+            let value: Option<&[u8]> = is_open.then_some(&[]);
+            sink(key, value)?;
+        }
+        Ok(())
+    }
+
+    /// It is written: makes the state ready for the next window.
+    pub(crate) fn done(&self, state: &mut FoldState, limits: &WindowLimits) {
+        state.end_window(&self.window.changed, limits.wallets);
+    }
+}
