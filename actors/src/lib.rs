@@ -20,6 +20,8 @@ mod memory_order_tests;
 mod originals;
 mod outbox;
 mod reader_pool;
+mod query;
+mod recovered_tail;
 mod references;
 mod request;
 mod request_part;
@@ -40,9 +42,10 @@ mod wallet_machine;
 mod wallet_machine_tests;
 
 pub use admission::Rejection;
-pub use core::{FATAL_FAULT_PLACES, FaultHook, OnFatal};
+pub use core::{FATAL_FAULT_PLACES, FaultHook, OnFatal, WalletsInMemory};
 pub use engine::{Engine, EngineOptions, EngineStatus, StartError};
 pub use persistence::{PersistenceError, RecoveryReport};
+pub use query::{Cursor, Moment, PAGE_ITEMS_MAX, Query, QueryAnswer, Statement, StatementRequest, StatementRow};
 pub use request::{
     Answer, Answered, Operations, Progress, Reply, TransferView, TrialBalanceView, WalletView,
 };

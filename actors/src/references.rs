@@ -11,11 +11,12 @@ use crate::in_flight::{About, InFlight};
 use crate::originals::Acquired;
 use crate::outbox::Post;
 use crate::request::{Operations, Request};
+use crate::router_machine;
 use crate::shard_machine::ShardMessage;
 use ledger::original::{Original, Unresolved, expire, resolve};
 use ledger::{Status, TransferId, WalletId};
-use persistence::read_entries;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// How many holds are let expire by one request.
 const EXPIRED_PER_REQUEST_MAX: usize = 1_000;
@@ -48,17 +49,43 @@ pub(crate) fn resume(core: &Arc<Core>, mut in_flight: InFlight, post: &mut dyn P
         Referred::Younger => in_flight.refuse_for_now(Status::Contended, post),
         Referred::Absent => {
             in_flight.set_about(About::Absent(id));
-            decide(core, in_flight, post);
-        }
-        // It has the original from the moment on that it is granted, also if that comes later.
-        Referred::Decided(_) => {
-            in_flight.set_about(About::Original(id));
-            match core.originals.acquire(id, in_flight) {
-                Acquired::Granted(in_flight) => decide(core, in_flight, post),
-                Acquired::Waits => {}
+            if core.may_be_in_books(id) {
+                look_into_books(core, id, in_flight);
+            } else {
+                decide(core, in_flight, post);
             }
         }
+        Referred::Decided(_) => acquire(core, id, in_flight, post),
     }
+}
+
+/// Asks for the original. It is the order's from the moment on that it is granted, also if that comes later.
+fn acquire(core: &Arc<Core>, id: TransferId, mut in_flight: InFlight, post: &mut dyn Post) {
+    in_flight.set_about(About::Original(id));
+    match core.originals.acquire(id, in_flight) {
+        Acquired::Granted(in_flight) => decide(core, in_flight, post),
+        Acquired::Waits => {}
+    }
+}
+
+/// The id is claimed by the order as one that there is not; on a reader's thread it is looked up whether that is so.
+fn look_into_books(core: &Arc<Core>, id: TransferId, mut in_flight: InFlight) {
+    let reading = Arc::clone(core);
+    core.read_soon(move || match reading.reader.seq_of(id) {
+        Ok(None) => decide(&reading, in_flight, &mut &*reading),
+        Ok(Some(_)) => {
+            in_flight.set_about(About::Nothing);
+            for waiter in reading.claims.found(id) {
+                match waiter {
+                    // It brings the id, and finds it in the books as well.
+                    Waiter::Same(item) => router_machine::look_into_books(&reading, vec![(item, 0)]),
+                    referrer @ Waiter::Refers(_) => resume_waiter(&reading, referrer, &mut &*reading),
+                }
+            }
+            acquire(&reading, id, in_flight, &mut &*reading);
+        }
+        Err(error) => reading.cannot_read(&error),
+    });
 }
 
 /// Goes on with an order that waited for the id that it is about. By way of a mailbox, because very many may wait for
@@ -125,7 +152,8 @@ fn decide(core: &Arc<Core>, mut in_flight: InFlight, post: &mut dyn Post) {
 
 /// Reads what the order is about, once that is durable, on a reader's thread.
 fn load(core: &Arc<Core>, id: TransferId, in_flight: InFlight) {
-    let seq = core.claims.decided(id).expect("what is decided stays decided");
+    // Not in memory any more, it has long been durable.
+    let recent_seq = core.claims.decided(id).unwrap_or_default();
     let reading = Arc::clone(core);
     let waiter = move |durable: Result<(), _>| {
         // Dropped, it answers for itself. A journal that has failed ends the process.
@@ -133,35 +161,66 @@ fn load(core: &Arc<Core>, id: TransferId, in_flight: InFlight) {
             return;
         }
         let core = Arc::clone(&reading);
-        reading.read_soon(move || match read_original(&core, seq) {
-            Ok(original) => {
+        reading.read_soon(move || match read_original(&core, id, recent_seq) {
+            Ok((original, seq)) => {
                 core.originals.load(id, original, seq);
                 decide(&core, in_flight, &mut &*core);
             }
             Err(error) => core.cannot_read(&error),
         });
     };
-    core.sequencer.when_durable(seq, Box::new(waiter));
+    core.sequencer.when_durable(recent_seq, Box::new(waiter));
 }
 
-/// What the entry makes of its order for those that are about it.
-pub(crate) fn read_original(core: &Core, seq: u64) -> Result<Original, persistence::PersistenceError> {
+/// What the order `id` is for those that are about it, when memory has not a word of it. `recent_seq` is its entry, if that was
+/// in memory a moment ago.
+pub(crate) fn read_original(
+    core: &Core,
+    id: TransferId,
+    recent_seq: u64,
+) -> Result<(Original, u64), persistence::PersistenceError> {
+    // What others have made of it is in memory until the books hold it; so either the books have all of it, or nobody has
+    // made anything of it.
+    if let Some(found) = core.reader.original(id)? {
+        return Ok(found);
+    }
     let mut original = Original::Neither;
-    read_entries(core.journal.as_ref(), &[seq], &mut |_, timestamp_ns, entry| {
-        original = Original::of_entry(&entry, timestamp_ns);
+    core.reader.read_entries(&[recent_seq], &mut |_, timestamp_ns, entry| {
+        original = entry.original(timestamp_ns);
         Ok(())
     })?;
-    Ok(original)
+    Ok((original, recent_seq))
 }
 
 /// Lets holds expire that are due. Nobody waits for it, and what is being captured or released at this moment is left
 /// alone; so it is to be called again and again.
 pub(crate) fn expire_due(core: &Arc<Core>) {
-    if core.is_ending() || core.disk_full.load(std::sync::atomic::Ordering::Relaxed) {
+    if core.is_ending() || core.disk_full.load(Ordering::Relaxed) {
         return;
     }
     let due = core.originals.due(core.sequencer.now_ns(), EXPIRED_PER_REQUEST_MAX);
-    if due.is_empty() {
+    expire_now(core, due);
+    // Those that memory has forgotten are in the books.
+    if core.looks_for_due.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    let reading = Arc::clone(core);
+    core.read_soon(move || {
+        let now_ns = reading.sequencer.now_ns();
+        match reading.reader.view().holds_due(now_ns, EXPIRED_PER_REQUEST_MAX) {
+            Ok(due) => {
+                // What has ended since the view's moment is still in it.
+                let due = due.into_iter().map(|(id, _)| id).filter(|&id| !reading.originals.has_ended(id));
+                expire_now(&reading, due.collect());
+            }
+            Err(error) => reading.cannot_read(&error),
+        }
+        reading.looks_for_due.store(false, Ordering::Release);
+    });
+}
+
+fn expire_now(core: &Arc<Core>, due: Vec<TransferId>) {
+    if due.is_empty() || core.is_ending() {
         return;
     }
     let operations = Operations::ExpireHolds(due);

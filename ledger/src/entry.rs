@@ -202,32 +202,29 @@ impl Entry {
     }
 
     /// What can be made of it later, as it was when it was journaled; `None` of what is no client's order.
-    pub fn original(&self, timestamp_ns: u64) -> Option<Original> {
-        self.order_id()?;
-        Some(match self {
+    pub fn original(&self, timestamp_ns: u64) -> Original {
+        match self {
             Entry::Transferred(transfer) => Original::moved(
                 transfer.debit_wallet,
                 transfer.credit_wallet,
                 transfer.asset,
                 transfer.amount,
             ),
-            Entry::Pended(Pending { transfer, timeout_s }) => Original::Hold {
-                terms: HoldTerms {
-                    debit_wallet: transfer.debit_wallet,
-                    credit_wallet: transfer.credit_wallet,
-                    asset: transfer.asset,
-                    amount: transfer.amount,
-                    expires_at_ns: expires_at_ns(timestamp_ns, *timeout_s),
-                },
-                state: HoldState::Open,
-            },
+            Entry::Pended(pending) => Original::of_pending(pending, timestamp_ns),
             Entry::Posted { post, hold } => {
                 let captured = if post.amount == 0 { hold.amount } else { post.amount };
                 Original::moved(hold.debit_wallet, hold.credit_wallet, hold.asset, captured)
             }
             Entry::TransactionDone(transaction) => Original::transaction(&transaction.legs),
-            _ => Original::Neither,
-        })
+            Entry::Voided { .. }
+            | Entry::Expired { .. }
+            | Entry::Reversed { .. }
+            | Entry::AssetCreated(_)
+            | Entry::WalletCreated(_)
+            | Entry::WalletChanged(_)
+            | Entry::TransferRefused { .. }
+            | Entry::OrderRefused { .. } => Original::Neither,
+        }
     }
 
     /// What the client noted on it, its group and its code; nothing of what is no client's order.

@@ -2,9 +2,8 @@
 //!
 //! Whoever calls makes sure that orders about one original are decided one after another.
 
-use crate::entry::Entry;
 use crate::identity::{AssetId, TransferId, WalletId};
-use crate::order::{Leg, Order, OrderKind, Pending, Post, Reversal, Side};
+use crate::order::{Leg, Order, OrderKind, Pending, Post, Reversal, Side, check_legs};
 use crate::route::{HoldTerms, Route, expires_at_ns, has_expired};
 use crate::status::{Refusal, RefusalDetail, Status};
 use crate::transfer::Transfer;
@@ -107,6 +106,25 @@ pub struct ReversedFacts {
     pub original_amount: u128,
 }
 
+impl ReversedFacts {
+    /// What must have been moved, if this is what moves back of it, before anything moved back; `None` if nothing can have
+    /// been.
+    pub fn original(&self) -> Option<Original> {
+        let Self { legs, of_transaction, original_amount, .. } = self;
+        let (is_transaction, amount) = (*of_transaction, *original_amount);
+        let back: Box<[Leg]> =
+            if is_transaction { legs.clone() } else { legs.iter().map(|leg| Leg { amount, ..*leg }).collect() };
+        let sides = back.iter().map(|leg| leg.side);
+        let is_right = if is_transaction { amount == 1 } else { sides.eq([Side::Debit, Side::Credit]) };
+        (is_right && check_legs(&back).is_ok()).then_some(Original::Moved {
+            back,
+            is_transaction,
+            amount,
+            reversed: 0,
+        })
+    }
+}
+
 impl Original {
     /// What moved by a transfer or a capture.
     pub fn moved(debit_wallet: WalletId, credit_wallet: WalletId, asset: AssetId, amount: u128) -> Self {
@@ -124,30 +142,6 @@ impl Original {
         let expires_at_ns = expires_at_ns(timestamp_ns, pending.timeout_s);
         let terms = HoldTerms { debit_wallet, credit_wallet, asset, amount, expires_at_ns };
         Original::Hold { terms, state: HoldState::Open }
-    }
-
-    /// What an entry of that time makes of its order for those that come to be about it.
-    pub fn of_entry(entry: &Entry, timestamp_ns: u64) -> Self {
-        match entry {
-            Entry::Transferred(transfer) => {
-                let Transfer { debit_wallet, credit_wallet, asset, amount, .. } = *transfer;
-                Original::moved(debit_wallet, credit_wallet, asset, amount)
-            }
-            Entry::Pended(pending) => Original::of_pending(pending, timestamp_ns),
-            Entry::Posted { post, hold } => {
-                let captured = if post.amount == 0 { hold.amount } else { post.amount };
-                Original::moved(hold.debit_wallet, hold.credit_wallet, hold.asset, captured)
-            }
-            Entry::TransactionDone(transaction) => Original::transaction(&transaction.legs),
-            Entry::Voided { .. }
-            | Entry::Expired { .. }
-            | Entry::Reversed { .. }
-            | Entry::AssetCreated(_)
-            | Entry::WalletCreated(_)
-            | Entry::WalletChanged(_)
-            | Entry::TransferRefused { .. }
-            | Entry::OrderRefused { .. } => Original::Neither,
-        }
     }
 
     /// What moved by a transaction.

@@ -74,7 +74,7 @@ impl History {
             return Some(original.clone());
         }
         let (timestamp_ns, entry) = self.entry(made);
-        Some(Original::of_entry(entry, *timestamp_ns))
+        Some(entry.original(*timestamp_ns))
     }
 
     /// How often each kind of order was done, and each refusal given.

@@ -65,20 +65,24 @@ struct LiveWallet {
     timer: Option<(u64, u64)>,
 }
 
-#[derive(Debug, Default)]
-struct Host(Vec<LiveWallet>);
+/// A wallet that has left stays in its place, with nothing in its mailbox.
+#[derive(Debug)]
+struct Host {
+    core: Arc<Core>,
+    wallets: Vec<LiveWallet>,
+}
 
 impl WalletHost for Host {
     type Address = usize;
 
     fn activate(&mut self, id: WalletId, wallet: Option<Box<Wallet>>) -> usize {
-        let machine = WalletMachine::new(id, wallet);
-        self.0.push(LiveWallet { id, machine, mailbox: VecDeque::new(), has_failed: false, timer: None });
-        self.0.len() - 1
+        let machine = WalletMachine::new(id, wallet, self.core.sequencer.appended_seq());
+        self.wallets.push(LiveWallet { id, machine, mailbox: VecDeque::new(), has_failed: false, timer: None });
+        self.wallets.len() - 1
     }
 
     fn deliver(&mut self, &address: &usize, message: WalletMessage) {
-        self.0[address].mailbox.push_back(message);
+        self.wallets[address].mailbox.push_back(message);
     }
 }
 
@@ -214,7 +218,7 @@ impl World {
             if !shard.outbox.is_empty() {
                 steps.push(Step::Flush(number));
             }
-            for (place, wallet) in shard.host.0.iter().enumerate() {
+            for (place, wallet) in shard.host.wallets.iter().enumerate() {
                 if wallet.has_failed || !wallet.mailbox.is_empty() {
                     steps.push(Step::Wallet(number, place));
                 }
@@ -274,12 +278,12 @@ impl World {
                 self.wires.run_as(number);
                 let now_ns = self.now_ns();
                 let Shard { host, outbox, .. } = &mut self.shards[number];
-                let wallet = &mut host.0[place];
+                let wallet = &mut host.wallets[place];
                 let mut turn = Turn { core: &self.core, now_ns, post: outbox };
                 wallet.run(&mut turn);
             }
             Step::Timer(number, place) => {
-                let wallet = &mut self.shards[number].host.0[place];
+                let wallet = &mut self.shards[number].host.wallets[place];
                 let (_, restart) = wallet.timer.take().expect("the step is enabled");
                 wallet.mailbox.push_back(WalletMessage::LosePatience { restart });
             }
@@ -352,7 +356,7 @@ impl World {
         assert_eq!(self.core.admission.operations(), 0, "permits come back");
         assert_eq!(self.core.admission.bytes(), 0, "permits come back");
         assert_eq!(self.core.sequencer.appended_seq(), fold.last_seq);
-        for wallet in self.shards.iter().flat_map(|shard| &shard.host.0) {
+        for wallet in self.shards.iter().flat_map(|shard| &shard.host.wallets) {
             assert!(wallet.machine.is_idle(), "wallet {} is left with {:?}", wallet.id, wallet.machine);
             if !wallet.machine.is_quarantined() {
                 assert_eq!(wallet.machine.committed(), fold.wallets.get(&wallet.id), "wallet {}", wallet.id);
@@ -362,7 +366,7 @@ impl World {
 
     /// How many wallets have been given up.
     pub(super) fn quarantined(&self) -> usize {
-        let wallets = self.shards.iter().flat_map(|shard| &shard.host.0);
+        let wallets = self.shards.iter().flat_map(|shard| &shard.host.wallets);
         wallets.filter(|wallet| wallet.machine.is_quarantined()).count()
     }
 
