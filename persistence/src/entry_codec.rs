@@ -283,6 +283,11 @@ pub fn encode_entry(entry: &Entry, out: &mut Vec<u8>) {
     encode(&stored, out);
 }
 
+/// Whether a payload is that of a wallet's creation, by its first byte.
+pub(crate) fn creates_wallet(payload: &[u8]) -> bool {
+    payload.first() == Some(&1)
+}
+
 /// Reads the payload of the entry `seq`.
 pub fn decode_entry(seq: u64, payload: &[u8]) -> Result<Entry, PersistenceError> {
     let unreadable = |reason: String| PersistenceError::UnreadableEntry { seq, reason };

@@ -24,6 +24,9 @@ mod fold_lag;
 mod free_space;
 mod head_file;
 mod journal;
+mod ledger_reader;
+#[cfg(test)]
+mod ledger_reader_tests;
 #[cfg(all(test, bursar_loom))]
 mod memory_order_tests;
 pub mod record;
@@ -49,7 +52,7 @@ mod writer;
 pub use bookkeeper::{Bookkeeper, BookkeeperThread, FoldPace, Folded, OnView};
 pub use books::view::{BooksView, Direction, Page, WalletQuery};
 pub use books::window::WindowLimits;
-pub use books::{Books, BooksOptions, id_filter::IdFilter, rows::HistoryRow};
+pub use books::{Books, BooksOptions, id_filter::IdFilter, rows::HistoryRow, rows::Marker};
 pub use clock::{Clock, LedgerClock};
 pub use data_directory::{DATA_FORMAT, DataDirectory};
 pub use durability_gate::{Poisoned, Waiter};
@@ -57,6 +60,7 @@ pub use error::{BooksDamage, Damage, PersistenceError};
 pub use fold_lag::FoldLag;
 pub use free_space::free_bytes;
 pub use journal::{ChainPoint, Group, Journal, JournalReader, JournalTrimmer, Records};
+pub use ledger_reader::{LedgerReader, StatementQuery, WholeJournal};
 pub use record::{Record, RecordError};
 pub use record_journal::RecordJournal;
 pub use recovered_ledger::{

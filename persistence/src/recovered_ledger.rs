@@ -150,7 +150,7 @@ pub fn rebuild_wallet(
 }
 
 /// Applies to one wallet what an entry does to it; says whether it does anything.
-fn replay_one(
+pub(crate) fn replay_one(
     state: &mut Option<Wallet>,
     wallet: WalletId,
     seq: u64,

@@ -75,7 +75,8 @@ pub(crate) fn for_each_file(
     Ok(())
 }
 
-fn copy_directory(from: &Path, to: &Path) -> Result<(), PersistenceError> {
+/// Copies the files of `from` to `to`, which must not be there. What a crash left half written is left out.
+pub(crate) fn copy_directory(from: &Path, to: &Path) -> Result<(), PersistenceError> {
     fs::create_dir(to).map_err(|source| PersistenceError::io("create", to, source))?;
     let fault = |source| PersistenceError::io("list", from, source);
     for entry in fs::read_dir(from).map_err(fault)? {

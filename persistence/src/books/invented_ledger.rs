@@ -82,13 +82,11 @@ impl InventedLedger {
         if let Some((id, kind, facts)) = entry.resolves() {
             self.originals.get_mut(&id).expect("it was chosen among those").progress(kind, &facts);
         }
-        if let Some(kind) = entry.kind() {
-            let (group_id, code) = entry.group_and_code();
-            for part in entry.route().parts() {
-                let position = self.fold.wallets[&part.wallet].position;
-                self.history
-                    .push((part.wallet, HistoryRow { seq, timestamp_ns, kind, code, group_id, position }));
-            }
+        let (group_id, code) = entry.group_and_code();
+        for wallet in entry.wallets() {
+            let position = self.fold.wallets[&wallet].position;
+            let row = HistoryRow { seq, timestamp_ns, kind: entry.kind(), code, group_id, position };
+            self.history.push((wallet, row));
         }
         self.entries.push((timestamp_ns, entry));
         true
@@ -191,7 +189,7 @@ impl InventedLedger {
         let original = order.refers_to().and_then(|id| self.originals.get(&id));
         Some(match resolve(&order, original, timestamp_ns) {
             Ok(resolution) => Entry::done(order, Some(resolution.facts)),
-            Err(refusal) => Entry::refused(order, refusal),
+            Err(unresolved) => Entry::refused(order, unresolved.refusal),
         })
     }
 

@@ -5,7 +5,7 @@
 //! hold can be made again from the records alone.
 
 #[cfg(test)]
-mod books_tests;
+pub(crate) mod books_tests;
 pub(crate) mod id_filter;
 #[cfg(test)]
 pub(crate) mod invented_ledger;
@@ -97,7 +97,7 @@ impl Books {
         let snapshot = store.snapshot();
         let marker = BooksView::read_marker(&snapshot)?;
         let mut filter = IdFilterFiles::open(directory, marker.filter, options.filter_sizes)?;
-        let bare = BooksView::new(snapshot.clone(), marker, filter.filter());
+        let bare = Arc::new(BooksView::new(snapshot.clone(), marker, filter.filter()));
         catch_up(&mut filter, &bare)?;
         let view = Arc::new(BooksView::new(snapshot, marker, filter.filter()));
         Ok(Self {
@@ -223,7 +223,7 @@ fn create(directory: &Path, options: &BooksOptions) -> Result<(), PersistenceErr
 }
 
 /// Adds to the filter what its files lag behind.
-fn catch_up(filter: &mut IdFilterFiles, view: &BooksView) -> Result<(), PersistenceError> {
+fn catch_up(filter: &mut IdFilterFiles, view: &Arc<BooksView>) -> Result<(), PersistenceError> {
     let from = filter.written().seq + 1;
     for record in view.records_from(from) {
         for (seq, _, payload) in record?.entries() {

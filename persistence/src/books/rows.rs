@@ -102,15 +102,15 @@ pub struct Marker {
     pub(crate) filter: FilterMark,
 }
 
-/// What an entry did to one wallet.
+/// What an entry did to one wallet. Every entry that has changed a wallet has such a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HistoryRow {
     /// The entry.
     pub seq: u64,
     /// Its time, in nanoseconds since 1970.
     pub timestamp_ns: u64,
-    /// What it was.
-    pub kind: OrderKind,
+    /// What it was; `None` for the creation of the wallet and for changes of its settings.
+    pub kind: Option<OrderKind>,
     /// The client's code.
     pub code: u16,
     /// The client's group; 0 for none.
@@ -272,7 +272,7 @@ impl HistoryRow {
     pub(crate) fn append(&self, out: &mut Vec<u8>) {
         let stored = StoredHistory {
             timestamp_ns: self.timestamp_ns,
-            kind: self.kind.number(),
+            kind: self.kind.map_or(0, OrderKind::number),
             code: self.code,
             group_id: self.group_id,
             position: stored_position(&self.position),
@@ -285,7 +285,10 @@ impl HistoryRow {
         let seq = key.get(16..).and_then(|seq| seq.try_into().ok()).map(u64::from_be_bytes);
         let seq = seq.ok_or("has a key that is none")?;
         let stored: StoredHistory = decode(value)?;
-        let kind = OrderKind::from_number(stored.kind).ok_or("is of a kind that is none")?;
+        let kind = match stored.kind {
+            0 => None,
+            number => Some(OrderKind::from_number(number).ok_or("is of a kind that is none")?),
+        };
         Ok(Self {
             seq,
             timestamp_ns: stored.timestamp_ns,

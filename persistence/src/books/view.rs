@@ -16,6 +16,7 @@ use ledger::{
 };
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::id_filter::IdFilter;
 use super::rows::{self, HistoryRow, Kind, Marker, Progress, bad_row};
@@ -115,6 +116,7 @@ impl BooksView {
         self.snapshot.store().path()
     }
 
+    #[cfg(test)]
     pub(crate) fn snapshot(&self) -> &StoreSnapshot {
         &self.snapshot
     }
@@ -171,45 +173,36 @@ impl BooksView {
         Ok(record)
     }
 
-    /// The records that hold the entries from `seq` on, in order. The first may start below it. Says where one is missing.
+    /// The records that hold the entries from `seq` on, in order. The first may start below it. Says where one is missing, and ends
+    /// after the first error.
     pub fn records_from(
-        &self,
+        self: &Arc<Self>,
         seq: u64,
-    ) -> impl Iterator<Item = Result<Record, PersistenceError>> + use<'_> {
-        let seq = seq.max(1);
-        let (mut first, mut failed) = (None, seq > self.seq());
+    ) -> impl Iterator<Item = Result<Record, PersistenceError>> + Send + use<> {
+        let view = Arc::clone(self);
+        let mut expected = seq.max(1);
         let mut rest: Option<StoreRange> = None;
-        let mut expected = seq;
         std::iter::from_fn(move || {
-            if failed || expected > self.seq() {
+            if expected > view.seq() {
                 return None;
             }
-            let next = if let Some(rest) = &mut rest {
-                match rest.next() {
-                    Some(row) => row.and_then(|row| self.record(row)),
-                    None => Err(self.bad("records", &expected.to_be_bytes())("is missing".to_owned())),
-                }
-            } else {
-                self.record_holding(seq).map(|record| {
-                    let record = record.expect("it is not above the marker");
-                    first = Some(record.first_seq());
-                    record
-                })
-            };
-            let next = next.and_then(|record| {
-                if rest.is_some() && record.first_seq() != expected {
-                    return Err(self.bad("records", &expected.to_be_bytes())("is missing".to_owned()));
-                }
-                expected = record.last_seq() + 1;
-                if rest.is_none() {
-                    let last = self.seq().to_be_bytes();
-                    rest = Some(self.snapshot.range(Space::Records, &expected.to_be_bytes(), &last));
-                }
-                Ok(record)
-            });
-            failed = next.is_err();
+            let next = view.next_record(&mut rest, expected);
+            expected = next.as_ref().map_or(u64::MAX, |record| record.last_seq() + 1);
             Some(next)
         })
+    }
+
+    /// The record that holds `expected`: the first one that is asked for, or the next of `rest`.
+    fn next_record(&self, rest: &mut Option<StoreRange>, expected: u64) -> Result<Record, PersistenceError> {
+        let missing = || self.bad("records", &expected.to_be_bytes())("is missing".to_owned());
+        let Some(rest) = rest else {
+            let record = self.record_holding(expected)?.ok_or_else(missing)?;
+            let next = (record.last_seq() + 1).to_be_bytes();
+            *rest = Some(self.snapshot.range(Space::Records, &next, &self.seq().to_be_bytes()));
+            return Ok(record);
+        };
+        let record = self.record(rest.next().ok_or_else(missing)??)?;
+        if record.first_seq() == expected { Ok(record) } else { Err(missing()) }
     }
 
     /// An entry and its time, in nanoseconds since 1970.
@@ -354,12 +347,7 @@ impl BooksView {
 
     /// Where a wallet stood after the entry `seq`; `None` if it did not exist. `seq` is not above the marker.
     pub fn position_at(&self, wallet: WalletId, seq: u64) -> Result<Option<Position>, PersistenceError> {
-        if let Some(row) = self.history(wallet, 0, seq, Direction::Backward, 1)?.first() {
-            return Ok(Some(row.position));
-        }
-        // Nothing was done to it yet, if it existed.
-        let wallet = self.wallet_without_holds(wallet)?;
-        Ok(wallet.filter(|wallet| wallet.created_seq <= seq).map(|_| Position::default()))
+        Ok(self.history(wallet, 0, seq, Direction::Backward, 1)?.first().map(|row| row.position))
     }
 
     /// The last entry whose time is not after `timestamp_ns`; 0 if there is none.

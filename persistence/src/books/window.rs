@@ -214,6 +214,7 @@ impl Window {
                 let wallet = Wallet::create(terms.clone(), seq, timestamp_ns);
                 state.wallets.push(WalletState { wallet, before: None, is_changed: true });
                 self.changed.push(place);
+                self.note(state, place, seq, timestamp_ns, entry);
                 self.owners.extend(rows::owner_key(&terms.owner).map(|mut key| {
                     key.extend_from_slice(&terms.id.0.to_be_bytes());
                     key
@@ -225,27 +226,32 @@ impl Window {
                     return fault(format!("changes the unknown wallet {}", change.wallet));
                 };
                 state.wallets[place as usize].wallet.change(change, seq);
+                self.note(state, place, seq, timestamp_ns, entry);
                 return Ok(());
             }
             _ => {}
         }
-        let Some(kind) = entry.kind() else { return Ok(()) };
-        let (group_id, code) = entry.group_and_code();
         for part in entry.route().parts() {
             let Some(place) = self.touch(state, part.wallet) else {
                 return fault(format!("moves money of the unknown wallet {}", part.wallet));
             };
-            let wallet = &mut state.wallets[place as usize].wallet;
-            wallet.apply_to_position(&part.effect, seq);
-            self.history.push(HistoryPlace {
-                wallet: place,
-                seq_offset: (seq - self.base.point.seq) as u32,
-                start: self.history_values.len() as u32,
-            });
-            let row = HistoryRow { seq, timestamp_ns, kind, code, group_id, position: wallet.position };
-            row.append(&mut self.history_values);
+            state.wallets[place as usize].wallet.apply_to_position(&part.effect, seq);
+            self.note(state, place, seq, timestamp_ns, entry);
         }
         self.follow(view, seq, timestamp_ns, entry)
+    }
+
+    /// Notes in the history what an entry has done to a wallet.
+    fn note(&mut self, state: &FoldState, place: u32, seq: u64, timestamp_ns: u64, entry: &Entry) {
+        self.history.push(HistoryPlace {
+            wallet: place,
+            seq_offset: (seq - self.base.point.seq) as u32,
+            start: self.history_values.len() as u32,
+        });
+        let (group_id, code) = entry.group_and_code();
+        let position = state.wallets[place as usize].wallet.position;
+        let row = HistoryRow { seq, timestamp_ns, kind: entry.kind(), code, group_id, position };
+        row.append(&mut self.history_values);
     }
 
     /// Notes what an entry does to holds, and what it makes of an earlier order.
