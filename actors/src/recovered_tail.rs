@@ -15,21 +15,23 @@ pub(crate) struct RecoveredTail {
     pub(crate) assets: Vec<(Asset, u64, u64)>,
     /// How many wallets were created.
     pub(crate) wallets: u64,
+    /// What was moved back for the first time in the tail.
+    reversed: Vec<TransferId>,
 }
 
 impl RecoveredTail {
     /// Takes up the next entry.
     pub(crate) fn take_up(
         &mut self,
-        books: &BooksView,
         seq: u64,
         timestamp_ns: u64,
         entry: &Entry,
     ) -> Result<(), PersistenceError> {
+        let fault = |fault: String| Err(FoldFault { seq, fault }.into());
         if let Some(id) = entry.order_id()
             && !self.claims.recover(id, seq)
         {
-            return Err(FoldFault { seq, fault: format!("uses the id {id} again") }.into());
+            return fault(format!("uses the id {id} again"));
         }
         match entry {
             Entry::AssetCreated(asset) => self.assets.push((asset.clone(), seq, timestamp_ns)),
@@ -38,35 +40,42 @@ impl RecoveredTail {
                 self.originals.note(pending.transfer.id, entry.original(timestamp_ns), seq);
             }
             entry => {
-                if let Some((id, kind, facts)) = entry.resolves() {
-                    let mut original = self.before(books, seq, id, &facts)?;
-                    original.progress(kind, &facts);
-                    self.originals.note(id, original, seq);
-                }
+                let Some((id, kind, facts)) = entry.resolves() else { return Ok(()) };
+                let known = self.originals.known(id).map(|(original, _)| original);
+                let before = match (&facts, known) {
+                    (_, Some(original)) => Some(original),
+                    (Facts::Hold(terms), None) => {
+                        Some(Original::Hold { terms: *terms, state: HoldState::Open })
+                    }
+                    (Facts::Reversed(facts), None) => {
+                        self.reversed.push(id);
+                        facts.original()
+                    }
+                };
+                let Some(mut original) = before else {
+                    return fault(format!("moves back legs that none has: {facts:?}"));
+                };
+                original.progress(kind, &facts);
+                self.originals.note(id, original, seq);
             }
         }
         Ok(())
     }
 
-    /// What the earlier order had come to before the entry `seq`, which says `facts` of it.
-    fn before(
-        &self,
-        books: &BooksView,
-        seq: u64,
-        id: TransferId,
-        facts: &Facts,
-    ) -> Result<Original, PersistenceError> {
-        if let Some((original, _)) = self.originals.known(id) {
-            return Ok(original);
+    /// What was moved back before the tail is in the books: it counts as well.
+    pub(crate) fn add_books(&mut self, books: &BooksView) -> Result<(), PersistenceError> {
+        for id in std::mem::take(&mut self.reversed) {
+            let Some((_, Original::Moved { reversed: before, .. })) = books.original(id)? else { continue };
+            let Some((mut original, seq)) = self.originals.known(id) else { continue };
+            if let Original::Moved { reversed, .. } = &mut original {
+                *reversed = reversed.saturating_add(before);
+            }
+            self.originals.note(id, original, seq);
         }
-        match facts {
-            Facts::Hold(terms) => Ok(Original::Hold { terms: *terms, state: HoldState::Open }),
-            Facts::Reversed(facts) => match books.original(id)? {
-                Some((_, original)) => Ok(original),
-                None => facts.original().ok_or_else(|| {
-                    FoldFault { seq, fault: format!("moves back legs that none has: {facts:?}") }.into()
-                }),
-            },
-        }
+        let mut assets: Vec<_> = books.assets()?.into_values().collect();
+        assets.append(&mut self.assets);
+        self.assets = assets;
+        self.wallets += books.totals()?.values().map(|totals| totals.wallets).sum::<u64>();
+        Ok(())
     }
 }
