@@ -4,10 +4,10 @@
 //! the books, writes it, publishes the view that holds it, tells who waits for that, and trims the journal up to the oldest view
 //! that anybody holds. After an error it does nothing more: what failed is found out at the next open, and folded again.
 
+use crate::books::id_filter::IdFilterFiles;
 use crate::books::view::BooksView;
 use crate::books::window::{FoldState, Window};
 use crate::books::{BeforeStep, Books, WriteStep};
-use crate::books::id_filter::IdFilterFiles;
 use crate::error::PersistenceError;
 use crate::journal::{JournalReader, JournalTrimmer};
 use crate::sequencer::Sequencer;
@@ -217,7 +217,8 @@ impl BookkeeperThread {
         let thread = std::thread::Builder::new().name("bookkeeper".to_owned()).spawn({
             let stop = Arc::clone(&stop);
             move || {
-                let kept = panic::catch_unwind(AssertUnwindSafe(|| keep(bookkeeper, &sequencer, pace, &stop)));
+                let kept =
+                    panic::catch_unwind(AssertUnwindSafe(|| keep(bookkeeper, &sequencer, pace, &stop)));
                 match kept {
                     Ok(Ok(())) => Ok(()),
                     Ok(Err(error)) => {

@@ -8,6 +8,8 @@
 //! | `head`     | the newest acknowledged entry                                                           |
 //! | `journal/` | the storage engine's files                                                              |
 //! | `journal.check/` | a copy that is being checked; removed when found                                  |
+//! | `books/`   | what is derived from the journal, and its records once they have left it                |
+//! | `books.check/`, `books.rebuilt/` | books that are being checked or made again; removed when found  |
 //!
 //! While a directory is being made, its parts have names that end in `.unfinished`.
 //!
@@ -29,9 +31,13 @@ use crate::{
 pub const DATA_FORMAT: u64 = 1;
 
 const VERSION_PREFIX: &str = "bursar data format ";
-const OWN_NAMES: [&str; 7] = [
+const OWN_NAMES: [&str; 11] = [
     "LOCK",
     "VERSION.unfinished",
+    "books",
+    "books.check",
+    "books.rebuilt",
+    "books.unfinished",
     "head",
     "head.unfinished",
     "journal",
@@ -108,6 +114,15 @@ impl DataDirectory {
 
     pub(crate) fn journal_check(&self) -> PathBuf {
         self.path.join("journal.check")
+    }
+
+    pub(crate) fn books(&self) -> PathBuf {
+        self.path.join("books")
+    }
+
+    /// The books while they are being made again.
+    pub(crate) fn books_rebuilt(&self) -> PathBuf {
+        self.path.join("books.rebuilt")
     }
 
     pub(crate) fn clean_marker(&self) -> PathBuf {

@@ -246,6 +246,16 @@ pub enum BooksDamage {
     /// The engine cannot make sense of its files.
     #[error("the storage engine cannot read it ({0})")]
     Engine(String),
+    /// Some rows are missing, or too many, or others than those that the records make.
+    #[error("{table} holds {found} rows, and not the {expected} that the records make")]
+    OtherRows {
+        /// Which kind of row.
+        table: &'static str,
+        /// How many there are.
+        found: u64,
+        /// How many there should be.
+        expected: u64,
+    },
     /// A row cannot be what was written.
     #[error("in {table}, the row {key} {reason}")]
     Row {

@@ -17,7 +17,7 @@ use crate::wallet_index::WalletIndex;
 use ledger::fold::{AssetTotals, FoldFault};
 use ledger::holds::Hold;
 use ledger::{AssetId, Effect, Entry, OrderKind, Original, Position, TransferId, Wallet, WalletId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The journal from its first record on, wherever its records are.
@@ -307,8 +307,7 @@ impl LedgerReader {
         let unflagged = WalletQuery { flags: ledger::WalletFlags::default(), ..query.clone() };
         let below = view.list_wallets(&unflagged)?;
         let bound = below.next.unwrap_or(WalletId(u128::MAX));
-        let mut listed: BTreeMap<WalletId, ()> =
-            below.items.iter().map(|wallet| (wallet.terms.id, ())).collect();
+        let mut listed: BTreeSet<WalletId> = below.items.iter().map(|wallet| wallet.terms.id).collect();
         if seq > view.seq() {
             for record in self.journal.read_from(view.seq() + 1) {
                 let record = record?;
@@ -318,7 +317,7 @@ impl LedgerReader {
                         && Some(terms.id) > query.after
                         && terms.id <= bound
                     {
-                        listed.insert(terms.id, ());
+                        listed.insert(terms.id);
                     }
                 }
                 if record.last_seq() >= seq {
@@ -327,7 +326,7 @@ impl LedgerReader {
             }
         }
         let (mut items, mut next) = (Vec::new(), below.next);
-        for id in listed.into_keys() {
+        for id in listed {
             if items.len() == query.limit {
                 next = items.last().map(|wallet: &Wallet| wallet.terms.id);
                 break;
@@ -410,6 +409,9 @@ struct Tail {
 /// Called with each entry that was applied, and the wallet after it.
 type OnApplied<'a> = dyn FnMut(u64, u64, &Entry, &Wallet) + 'a;
 
+/// Applies an entry with its number and time; says whether it did anything.
+type Apply<'a> = dyn FnMut(&mut Option<Wallet>, u64, u64, &Entry) -> bool + 'a;
+
 impl Tail {
     fn each(
         &self,
@@ -453,7 +455,7 @@ impl Tail {
         wallet: WalletId,
         base: Option<Wallet>,
         on_applied: &mut OnApplied<'_>,
-        apply: &mut dyn FnMut(&mut Option<Wallet>, u64, u64, &Entry) -> bool,
+        apply: &mut Apply<'_>,
     ) -> Result<Option<Wallet>, PersistenceError> {
         let mut state = base;
         self.each(&mut |seq, timestamp_ns, entry| {

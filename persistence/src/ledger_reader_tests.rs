@@ -72,8 +72,12 @@ fn check(reader: &LedgerReader, ledger: &InventedLedger, seq: u64) {
                 break;
             }
         }
-        let mut expected: Vec<_> =
-            fold.wallets.values().filter(|wallet| query.matches(wallet)).map(|wallet| wallet.terms.id).collect();
+        let mut expected: Vec<_> = fold
+            .wallets
+            .values()
+            .filter(|wallet| query.matches(wallet))
+            .map(|wallet| wallet.terms.id)
+            .collect();
         expected.sort_unstable();
         assert_eq!(listed, expected, "as of {seq}");
     }

@@ -6,6 +6,8 @@
 //! `recovered_ledger` do.
 
 mod bookkeeper;
+#[cfg(all(test, not(bursar_loom)))]
+mod bookkeeper_tests;
 mod books;
 mod chain;
 #[cfg(test)]
@@ -29,6 +31,9 @@ mod ledger_reader;
 mod ledger_reader_tests;
 #[cfg(all(test, bursar_loom))]
 mod memory_order_tests;
+mod opened_ledger;
+#[cfg(test)]
+mod opened_ledger_tests;
 pub mod record;
 mod record_journal;
 mod record_store;
@@ -50,6 +55,8 @@ mod wallet_index;
 mod writer;
 
 pub use bookkeeper::{Bookkeeper, BookkeeperThread, FoldPace, Folded, OnView};
+pub use books::rebuild::{RebuildReport, rebuild_books};
+pub use books::verification::verify_with_books;
 pub use books::view::{BooksView, Direction, Page, WalletQuery};
 pub use books::window::WindowLimits;
 pub use books::{Books, BooksOptions, id_filter::IdFilter, rows::HistoryRow, rows::Marker};
@@ -61,6 +68,7 @@ pub use fold_lag::FoldLag;
 pub use free_space::free_bytes;
 pub use journal::{ChainPoint, Group, Journal, JournalReader, JournalTrimmer, Records};
 pub use ledger_reader::{LedgerReader, StatementQuery, WholeJournal};
+pub use opened_ledger::{OnEntry, OpenedLedger, open_with_books};
 pub use record::{Record, RecordError};
 pub use record_journal::RecordJournal;
 pub use recovered_ledger::{

@@ -109,6 +109,19 @@ pub fn open(
     options: &OpenOptions,
     on_record: &mut OnRecord<'_>,
 ) -> Result<OpenedJournal, PersistenceError> {
+    open_above(path, options, &mut |_| Ok(options.held_elsewhere), on_record)
+}
+
+/// Says what is held elsewhere, once the directory is locked and before its journal is looked at.
+pub(crate) type HeldElsewhere<'a> = dyn FnMut(&DataDirectory) -> Result<ChainPoint, PersistenceError> + 'a;
+
+/// As [`open`]; what is held elsewhere is found out under the directory's lock.
+pub(crate) fn open_above(
+    path: &Path,
+    options: &OpenOptions,
+    held_elsewhere: &mut HeldElsewhere<'_>,
+    on_record: &mut OnRecord<'_>,
+) -> Result<OpenedJournal, PersistenceError> {
     let started = Instant::now();
     let (directory, completeness) = DataDirectory::open(path)?;
     let created = completeness != Completeness::Complete;
@@ -118,6 +131,7 @@ pub fn open(
         }
         initialise(&directory, options)?;
     }
+    let options = &OpenOptions { held_elsewhere: held_elsewhere(&directory)?, ..options.clone() };
     let mut report = RecoveryReport { created, ..RecoveryReport::default() };
     let found = look(&directory, options, &mut report)?;
     let clean = created || found.is_as_left(&directory, &mut report)?;
@@ -178,11 +192,22 @@ pub fn examine(
     options: &OpenOptions,
     on_record: &mut OnRecord<'_>,
 ) -> Result<RecoveryReport, PersistenceError> {
+    examine_above(path, options, &mut |_| Ok(options.held_elsewhere), on_record)
+}
+
+/// As [`examine`]; what is held elsewhere is found out under the directory's lock.
+pub(crate) fn examine_above(
+    path: &Path,
+    options: &OpenOptions,
+    held_elsewhere: &mut HeldElsewhere<'_>,
+    on_record: &mut OnRecord<'_>,
+) -> Result<RecoveryReport, PersistenceError> {
     let started = Instant::now();
     let (directory, completeness) = DataDirectory::open_read_only(path)?;
     if completeness != Completeness::Complete {
         return Err(PersistenceError::damaged(&directory.version(), Damage::Missing));
     }
+    let options = &OpenOptions { held_elsewhere: held_elsewhere(&directory)?, ..options.clone() };
     let mut report = RecoveryReport::default();
     let found = look(&directory, options, &mut report)?;
     report.clean = found.is_as_left(&directory, &mut report)?;
@@ -389,7 +414,8 @@ fn initialise(directory: &DataDirectory, options: &OpenOptions) -> Result<(), Pe
 fn clear_unfinished(directory: &DataDirectory) -> Result<(), PersistenceError> {
     let used = || PersistenceError::damaged(directory.path(), Damage::UsedWithoutVersion);
     let head = directory.head();
-    if HeadFile::read(&head).is_ok_and(|read| read.head.point.seq > 0) {
+    // Books are made only in a directory that is complete.
+    if HeadFile::read(&head).is_ok_and(|read| read.head.point.seq > 0) || directory.books().exists() {
         return Err(used());
     }
     let journal = directory.journal();
@@ -413,7 +439,7 @@ fn clear_unfinished(directory: &DataDirectory) -> Result<(), PersistenceError> {
 }
 
 /// Beside the directory if that is possible, else where temporary files go.
-fn place_for_copy(path: &Path, journal: &Path) -> Result<PathBuf, PersistenceError> {
+pub(crate) fn place_for_copy(path: &Path, journal: &Path) -> Result<PathBuf, PersistenceError> {
     let needed = directory_bytes(journal)?.saturating_add(COPY_RESERVE_BYTES);
     let absolute = fs::canonicalize(path).map_err(|source| PersistenceError::io("read", path, source))?;
     let name = absolute.file_name().unwrap_or_default().to_string_lossy().into_owned();

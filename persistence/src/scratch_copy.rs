@@ -24,6 +24,18 @@ impl ScratchCopy {
         Ok(copy)
     }
 
+    /// As [`Self::make`], with each file copied by `copy_file`.
+    pub(crate) fn make_with(
+        from: &Path,
+        to: &Path,
+        copy_file: &CopyFile<'_>,
+    ) -> Result<Self, PersistenceError> {
+        Self::remove_leftover(to)?;
+        let copy = Self { path: to.to_path_buf() };
+        copy_directory_with(from, to, copy_file)?;
+        Ok(copy)
+    }
+
     /// Removes a copy that a crash left behind.
     pub(crate) fn remove_leftover(path: &Path) -> Result<(), PersistenceError> {
         match fs::remove_dir_all(path) {
@@ -75,17 +87,24 @@ pub(crate) fn for_each_file(
     Ok(())
 }
 
+/// Brings a file to another place.
+pub(crate) type CopyFile<'a> = dyn Fn(&Path, &Path) -> std::io::Result<()> + 'a;
+
 /// Copies the files of `from` to `to`, which must not be there. What a crash left half written is left out.
 pub(crate) fn copy_directory(from: &Path, to: &Path) -> Result<(), PersistenceError> {
+    copy_directory_with(from, to, &|file, target| fs::copy(file, target).map(|_bytes| ()))
+}
+
+fn copy_directory_with(from: &Path, to: &Path, copy_file: &CopyFile<'_>) -> Result<(), PersistenceError> {
     fs::create_dir(to).map_err(|source| PersistenceError::io("create", to, source))?;
     let fault = |source| PersistenceError::io("list", from, source);
     for entry in fs::read_dir(from).map_err(fault)? {
         let entry = entry.map_err(fault)?;
         let target = to.join(entry.file_name());
         if entry.file_type().map_err(fault)?.is_dir() {
-            copy_directory(&entry.path(), &target)?;
+            copy_directory_with(&entry.path(), &target, copy_file)?;
         } else if !entry.file_name().to_string_lossy().ends_with(".generating") {
-            fs::copy(entry.path(), &target)
+            copy_file(&entry.path(), &target)
                 .map_err(|source| PersistenceError::io("copy for checking", &entry.path(), source))?;
         }
     }

@@ -41,7 +41,9 @@ impl SeqList {
         let kept = &seqs[seqs.partition_point(|&changed| changed <= seq)..];
         if kept.len() < seqs.len() {
             *self = Self::default();
-            kept.iter().for_each(|&changed| self.push(changed));
+            for &changed in kept {
+                self.push(changed);
+            }
         }
     }
 

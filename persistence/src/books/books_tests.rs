@@ -47,7 +47,7 @@ pub(crate) fn open(directory: &Path, options: &BooksOptions) -> Arc<Books> {
 }
 
 /// Everything that a view answers is what the ledger says.
-fn check(view: &Arc<BooksView>, ledger: &InventedLedger) {
+pub(crate) fn check(view: &Arc<BooksView>, ledger: &InventedLedger) {
     let ledger = ledger.as_of(view.seq());
     let fold = &ledger.fold;
     assert_eq!((view.seq(), view.last_timestamp_ns()), (fold.last_seq, fold.last_timestamp_ns));
@@ -148,14 +148,17 @@ fn check_lists(view: &BooksView, ledger: &InventedLedger) {
 }
 
 /// All rows of the books, but for what the marker says of the filter's files.
-fn all_rows(view: &BooksView) -> Vec<(Space, Vec<u8>, Vec<u8>)> {
+pub(crate) fn all_rows(view: &BooksView) -> Vec<(Space, Vec<u8>, Vec<u8>)> {
     let mut all = Vec::new();
     for space in Space::ALL {
         for row in view.snapshot().range(space, &[0], &[0xff; 32]) {
             let (key, value) = row.expect("it is whole");
             let mut value = value.to_vec();
             if space == Space::State && *key == [0] {
-                let marker = Marker { filter: super::id_filter::FilterMark::default(), ..Marker::decode(&value).unwrap() };
+                let marker = Marker {
+                    filter: super::id_filter::FilterMark::default(),
+                    ..Marker::decode(&value).unwrap()
+                };
                 marker.encode(&mut value);
             }
             all.push((space, key.to_vec(), value));
@@ -210,7 +213,7 @@ proptest! {
 #[test]
 fn a_crash_before_any_step_of_any_window_changes_nothing_in_the_end() {
     for batch_entries_max in [0, 1000] {
-        let ledger = InventedLedger::invent(11, 90, 4);
+        let ledger = InventedLedger::invent(11, 60, 4);
         let options = options(30, batch_entries_max);
         let fold_all = |path: &Path, crash_at: Option<usize>| {
             let journal = Arc::new(MemoryJournal::of(&ledger, &mut Chance::new(5), 7));

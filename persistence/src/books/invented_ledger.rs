@@ -140,10 +140,12 @@ impl InventedLedger {
             }
             6..=8 => self.end_a_hold(chance, id, memo, timestamp_ns),
             9 => {
-                let moved: Vec<_> = self.originals.iter().filter(|(_, original)| is_moved(original)).collect();
+                let moved: Vec<_> =
+                    self.originals.iter().filter(|(_, original)| is_moved(original)).collect();
                 let &(&reverses_id, _) = moved.get(chance.below(moved.len().max(1) as u64) as usize)?;
                 let amount = u128::from(chance.below(20));
-                self.decided(Order::Reversal(Reversal { id, reverses_id, amount, memo }), timestamp_ns)
+                let reversal = Reversal { id, reverses_id, amount, memo };
+                Some(self.decided(Order::Reversal(reversal), timestamp_ns))
             }
             10 => {
                 let third = any_wallet(chance);
@@ -174,9 +176,9 @@ impl InventedLedger {
         match chance.below(3) {
             0 => {
                 let amount = u128::from(chance.below(2)) * hold.amount.div_ceil(2);
-                self.decided(Order::Post(Post { id, pending_id, amount, memo }), timestamp_ns)
+                Some(self.decided(Order::Post(Post { id, pending_id, amount, memo }), timestamp_ns))
             }
-            1 => self.decided(Order::Void(Void { id, pending_id, memo }), timestamp_ns),
+            1 => Some(self.decided(Order::Void(Void { id, pending_id, memo }), timestamp_ns)),
             _ => {
                 expire(pending_id, self.originals.get(&pending_id), timestamp_ns)?;
                 Some(Entry::Expired { pending_id, hold })
@@ -185,12 +187,12 @@ impl InventedLedger {
     }
 
     /// The entry of an order about an earlier one, done or refused.
-    fn decided(&self, order: Order, timestamp_ns: u64) -> Option<Entry> {
+    fn decided(&self, order: Order, timestamp_ns: u64) -> Entry {
         let original = order.refers_to().and_then(|id| self.originals.get(&id));
-        Some(match resolve(&order, original, timestamp_ns) {
+        match resolve(&order, original, timestamp_ns) {
             Ok(resolution) => Entry::done(order, Some(resolution.facts)),
             Err(unresolved) => Entry::refused(order, unresolved.refusal),
-        })
+        }
     }
 
     pub(crate) fn open_holds(&self) -> impl Iterator<Item = (TransferId, HoldTerms)> {

@@ -9,8 +9,10 @@ pub(crate) mod books_tests;
 pub(crate) mod id_filter;
 #[cfg(test)]
 pub(crate) mod invented_ledger;
+pub(crate) mod rebuild;
 pub(crate) mod rows;
 pub(crate) mod store;
+pub(crate) mod verification;
 pub(crate) mod view;
 pub(crate) mod window;
 
@@ -91,6 +93,11 @@ impl Books {
         if !directory.exists() {
             create(directory, options)?;
         }
+        Self::open_existing(directory, options)
+    }
+
+    /// Opens the books in `directory`, which must be there.
+    pub(crate) fn open_existing(directory: &Path, options: &BooksOptions) -> Result<Self, PersistenceError> {
         // As of the journal: what is read has to be what is on the disk.
         for_each_file(directory, &mut forget_cached_pages)?;
         let store = Store::open(&store_path(directory), options.cache_bytes)?;
@@ -217,8 +224,7 @@ fn create(directory: &Path, options: &BooksOptions) -> Result<(), PersistenceErr
         sink(&Kind::Marker.key(&[]), Some(&value))
     })?;
     sync_directory(&unfinished)?;
-    fs::rename(&unfinished, directory)
-        .map_err(|source| PersistenceError::io("create", directory, source))?;
+    fs::rename(&unfinished, directory).map_err(|source| PersistenceError::io("create", directory, source))?;
     sync_directory(directory.parent().unwrap_or(Path::new(".")))
 }
 

@@ -77,7 +77,9 @@ impl Kind {
     pub(crate) fn key(self, rest: &[&[u8]]) -> Vec<u8> {
         let mut key = Vec::with_capacity(33);
         key.push(self as u8);
-        rest.iter().for_each(|part| key.extend_from_slice(part));
+        for part in rest {
+            key.extend_from_slice(part);
+        }
         key
     }
 }

@@ -135,11 +135,7 @@ impl fmt::Debug for StoreSnapshot {
 impl Store {
     /// Makes a database at `path`, with `rows` in [`Space::State`]. When it returns, all of it survives a power loss but the name of
     /// its directory.
-    pub(crate) fn create(
-        path: &Path,
-        cache_bytes: u64,
-        rows: &mut Rows<'_>,
-    ) -> Result<(), PersistenceError> {
+    pub(crate) fn create(path: &Path, cache_bytes: u64, rows: &mut Rows<'_>) -> Result<(), PersistenceError> {
         let store = Self::open_at(path, cache_bytes)?;
         store.ingest(Space::State, rows)?;
         store.persist()?;
@@ -265,9 +261,8 @@ impl StoreSnapshot {
 
     /// The rows from `first` to `last`, both included, from either end.
     pub(crate) fn range(&self, space: Space, first: &[u8], last: &[u8]) -> StoreRange {
-        let rows = (first <= last).then(|| {
-            quietly(|| self.snapshot.range(&self.store.spaces[space as usize], first..=last))
-        });
+        let rows = (first <= last)
+            .then(|| quietly(|| self.snapshot.range(&self.store.spaces[space as usize], first..=last)));
         let store = Arc::clone(&self.store);
         match rows {
             None => StoreRange { rows: None, space, store, panic: None },

@@ -303,7 +303,8 @@ impl BooksView {
     /// An order that another one can be about, as far as it has come, and the entry that decided it.
     pub fn original(&self, id: TransferId) -> Result<Option<(u64, Original)>, PersistenceError> {
         let Some(seq) = self.seq_of(id)? else { return Ok(None) };
-        let missing = || self.bad("ids", &id.0.to_be_bytes())(format!("names entry {seq}, which is none of it"));
+        let missing =
+            || self.bad("ids", &id.0.to_be_bytes())(format!("names entry {seq}, which is none of it"));
         let (timestamp_ns, entry) = self.entry(seq)?.ok_or_else(missing)?;
         if entry.order_id() != Some(id) {
             return Err(missing());
@@ -423,14 +424,25 @@ impl BooksView {
         self.by_asset(Kind::Totals, |_, value| rows::decode_totals(value))
     }
 
+    /// All rows of a keyspace, those of a fold that was cut off too.
+    pub(crate) fn all(&self, space: Space) -> StoreRange {
+        // No key is as long.
+        self.snapshot.range(space, &[0], &[0xff; 128])
+    }
+
+    /// All rows of a kind.
+    pub(crate) fn all_of(&self, kind: Kind) -> StoreRange {
+        let (first, last) = kind.bounds();
+        self.snapshot.range(Space::State, &first, &last)
+    }
+
     fn by_asset<T>(
         &self,
         kind: Kind,
         decode: impl Fn(AssetId, &[u8]) -> Result<T, String>,
     ) -> Result<BTreeMap<AssetId, T>, PersistenceError> {
-        let (first, last) = kind.bounds();
         let mut all = BTreeMap::new();
-        for row in self.snapshot.range(Space::State, &first, &last) {
+        for row in self.all_of(kind) {
             let (key, value) = row?;
             let bad = self.bad(kind.name(), &key);
             let asset = key.get(1..).and_then(|id| id.try_into().ok()).map(u32::from_be_bytes).map(AssetId);

@@ -392,11 +392,7 @@ fn load_missing(
         if let Some(wallet) = view.wallet_without_holds(wallet)? {
             let place = state.wallets.len() as u32;
             state.places.insert(wallet.terms.id, place);
-            state.wallets.push(WalletState {
-                before: Some(wallet.position),
-                wallet,
-                is_changed: false,
-            });
+            state.wallets.push(WalletState { before: Some(wallet.position), wallet, is_changed: false });
         }
     }
     Ok(())
@@ -466,7 +462,9 @@ impl ClosedWindow {
         // A level names the entries that it holds, so they come in their order.
         let mut by_seq: Vec<(u64, u128)> = self.window.ids.iter().map(|&(id, seq)| (seq, id)).collect();
         by_seq.sort_unstable();
-        by_seq.into_iter().for_each(|(seq, id)| filter.add(TransferId(id), seq));
+        for (seq, id) in by_seq {
+            filter.add(TransferId(id), seq);
+        }
         filter.advance_to(self.end().seq);
     }
 
@@ -495,7 +493,8 @@ impl ClosedWindow {
         for &index in &self.history_order {
             let row = window.history[index as usize];
             let end = window.history.get(index as usize + 1).map(|next| next.start as usize);
-            let value = &window.history_values[row.start as usize..end.unwrap_or(window.history_values.len())];
+            let value =
+                &window.history_values[row.start as usize..end.unwrap_or(window.history_values.len())];
             let wallet = state.wallets[row.wallet as usize].wallet.terms.id;
             let seq = window.base.point.seq + u64::from(row.seq_offset);
             sink(&rows::history_key(wallet, seq), Some(value))?;

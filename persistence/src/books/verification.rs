@@ -1,0 +1,334 @@
+//! Are the books what the records make of them? Everything is worked out again from the first record on, and compared.
+//!
+//! It works on a copy of the books, in which the files that never change are links, because the engine changes what it opens. Wallets and
+//! holds are folded in memory; ids and history, which grow with the ledger, are compared by their number and by a sum over the hashes of
+//! their rows, so that neither has to be sorted or kept.
+
+use crate::entry_codec::decode_entry;
+use crate::error::{BooksDamage, Damage, PersistenceError};
+use crate::head_file::Head;
+use crate::journal::ChainPoint;
+use crate::record::Record;
+use crate::recovered_ledger::{VerifyReport, check_conservation};
+use crate::recovery::{OpenOptions, examine_above, place_for_copy};
+use crate::scratch_copy::ScratchCopy;
+use foldhash::fast::RandomState;
+use hashbrown::HashSet;
+use ledger::fold::FoldFault;
+use ledger::{Entry, Fold, HoldState, HoldTerms, Original, TransferId, Wallet};
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::rows::{self, HistoryRow, Kind, Progress, bad_row};
+use super::store::Space;
+use super::view::BooksView;
+use super::{Books, BooksOptions};
+
+/// A ledger that is worked out again from its records.
+#[derive(Default)]
+struct Recount {
+    fold: Fold,
+    tip: Head,
+    transfers: u64,
+    refused: u64,
+    ids: RowSum,
+    history: RowSum,
+}
+
+/// A sum over rows, in whatever order they come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct RowSum {
+    rows: u64,
+    hashes: u128,
+}
+
+impl RowSum {
+    fn add(&mut self, key: &[u8], value: &[u8]) {
+        let mut hasher = blake3::Hasher::new();
+        // Keys of one table are equally long.
+        hasher.update(key).update(value);
+        let hash = *hasher.finalize().as_bytes().first_chunk().expect("a hash has 32 bytes");
+        self.rows += 1;
+        self.hashes = self.hashes.wrapping_add(u128::from_le_bytes(hash));
+    }
+}
+
+impl Recount {
+    fn admit(&mut self, record: &Record, place: &Path) -> Result<(), PersistenceError> {
+        let (expected, found) = (self.tip.point.seq + 1, record.first_seq());
+        let damage = if found != expected {
+            Damage::Hole { expected, found }
+        } else if record.prev_hash() != self.tip.point.hash {
+            Damage::BrokenChain { seq: found }
+        } else if record.first_timestamp() <= self.tip.timestamp {
+            Damage::TimeWentBack { seq: found }
+        } else {
+            self.tip = Head {
+                point: ChainPoint { seq: record.last_seq(), hash: record.hash() },
+                timestamp: record.last_timestamp(),
+            };
+            return Ok(());
+        };
+        Err(PersistenceError::damaged(place, damage))
+    }
+
+    fn apply(&mut self, seq: u64, timestamp_ns: u64, payload: &[u8]) -> Result<Entry, PersistenceError> {
+        let entry = decode_entry(seq, payload)?;
+        self.fold.apply(seq, timestamp_ns, &entry)?;
+        match &entry {
+            Entry::TransferRefused { .. } | Entry::OrderRefused { .. } => self.refused += 1,
+            entry if entry.order_id().is_some() => self.transfers += 1,
+            _ => {}
+        }
+        Ok(entry)
+    }
+
+    /// What the entry adds to the tables that are only added to.
+    fn sum(&mut self, seq: u64, timestamp_ns: u64, entry: &Entry) {
+        let mut value = Vec::new();
+        if let Some(id) = entry.order_id() {
+            rows::encode_seq(seq, &mut value);
+            self.ids.add(&id.0.to_be_bytes(), &value);
+        }
+        let (group_id, code) = entry.group_and_code();
+        for wallet in entry.wallets() {
+            let position = self.fold.wallets[&wallet].position;
+            value.clear();
+            HistoryRow { seq, timestamp_ns, kind: entry.kind(), code, group_id, position }.append(&mut value);
+            self.history.add(&rows::history_key(wallet, seq), &value);
+        }
+    }
+
+    /// Works out the records of a view.
+    fn read(&mut self, view: &Arc<BooksView>) -> Result<(), PersistenceError> {
+        for record in view.records_from(1) {
+            let record = record?;
+            self.admit(&record, view.path())?;
+            for (seq, timestamp_ns, payload) in record.entries() {
+                let entry = self.apply(seq, timestamp_ns, payload)?;
+                self.sum(seq, timestamp_ns, &entry);
+            }
+        }
+        if self.tip.point != view.chain_point() || self.tip.timestamp != view.last_timestamp_ns() {
+            return Err(bad_row(view.path(), Kind::Marker.name(), &[], "is not of the last record"));
+        }
+        Ok(())
+    }
+
+    /// Compares everything in a view with what was worked out.
+    fn compare(&self, view: &BooksView) -> Result<(), PersistenceError> {
+        let mut ids = RowSum::default();
+        for row in view.all(Space::Ids) {
+            let (key, value) = row?;
+            let seq =
+                rows::decode_seq(&value).map_err(|reason| bad_row(view.path(), "ids", &key, &reason))?;
+            // What lies above the marker is of a fold that was cut off.
+            if seq <= view.seq() {
+                ids.add(&key, &value);
+            }
+        }
+        check_sum(view, "ids", ids, self.ids)?;
+        let mut history = RowSum::default();
+        for row in view.all(Space::History) {
+            let (key, value) = row?;
+            let row = HistoryRow::decode(&key, &value)
+                .map_err(|reason| bad_row(view.path(), "history", &key, &reason))?;
+            if row.seq <= view.seq() {
+                history.add(&key, &value);
+            }
+        }
+        check_sum(view, "history", history, self.history)?;
+        self.compare_wallets(view)?;
+        self.compare_holds(view)
+    }
+
+    fn compare_wallets(&self, view: &BooksView) -> Result<(), PersistenceError> {
+        let mut value = Vec::new();
+        let assets = self.fold.assets.iter().map(|(id, (asset, seq, timestamp_ns))| {
+            rows::encode_asset(asset, *seq, *timestamp_ns, &mut value);
+            (Kind::Asset.key(&[&id.0.to_be_bytes()]), value.clone())
+        });
+        compare_rows(view, Kind::Asset, assets)?;
+        let totals = self.fold.totals();
+        let totals = totals.iter().map(|(id, totals)| {
+            rows::encode_totals(totals, &mut value);
+            (Kind::Totals.key(&[&id.0.to_be_bytes()]), value.clone())
+        });
+        compare_rows(view, Kind::Totals, totals)?;
+        let mut wallets: Vec<&Wallet> = self.fold.wallets.values().collect();
+        wallets.sort_unstable_by_key(|wallet| wallet.terms.id);
+        let rows_of_wallets = wallets.iter().map(|wallet| {
+            rows::encode_wallet(wallet, &mut value);
+            (Kind::Wallet.key(&[&wallet.terms.id.0.to_be_bytes()]), value.clone())
+        });
+        compare_rows(view, Kind::Wallet, rows_of_wallets)?;
+        let owned = wallets.iter().filter_map(|wallet| {
+            let mut key = rows::owner_key(&wallet.terms.owner)?;
+            key.extend_from_slice(&wallet.terms.id.0.to_be_bytes());
+            Some(key)
+        });
+        let mut owners: Vec<_> = owned.collect();
+        owners.sort_unstable();
+        compare_rows(view, Kind::Owner, owners.into_iter().map(|key| (key, Vec::new())))
+    }
+
+    fn compare_holds(&self, view: &BooksView) -> Result<(), PersistenceError> {
+        let mut open: Vec<(TransferId, HoldTerms, u64)> = Vec::new();
+        let mut progress: Vec<(TransferId, Progress)> = Vec::new();
+        for (&id, &(terms, state)) in &self.fold.holds {
+            if state != HoldState::Open {
+                progress.push((id, Progress::Ended(state)));
+                continue;
+            }
+            let debit_wallet = self.fold.wallets.get(&terms.debit_wallet);
+            let hold = debit_wallet.and_then(|wallet| wallet.holds.get(id));
+            let seq = hold.expect("an open hold is at its wallets").seq;
+            open.push((id, terms, seq));
+        }
+        for (&id, original) in &self.fold.reversed {
+            if let Original::Moved { reversed, .. } = original {
+                progress.push((id, Progress::Reversed(*reversed)));
+            }
+        }
+        open.sort_unstable_by_key(|(id, _, _)| *id);
+        progress.sort_unstable_by_key(|(id, _)| *id);
+        let mut value = Vec::new();
+        let holds = open.iter().map(|(id, terms, seq)| {
+            rows::encode_hold(terms, *seq, &mut value);
+            (Kind::Hold.key(&[&id.0.to_be_bytes()]), value.clone())
+        });
+        compare_rows(view, Kind::Hold, holds)?;
+        let mut by_wallet = Vec::new();
+        for (id, terms, seq) in &open {
+            for (wallet, hold) in rows::wallet_holds(terms, *seq) {
+                rows::encode_wallet_hold(&hold, &mut value);
+                by_wallet.push((rows::wallet_hold_key(wallet, *id), value.clone()));
+            }
+        }
+        by_wallet.sort_unstable();
+        compare_rows(view, Kind::HoldByWallet, by_wallet.into_iter())?;
+        let expiring = open.iter().filter(|(_, terms, _)| terms.expires_at_ns != u64::MAX);
+        let mut by_expiry: Vec<_> =
+            expiring.map(|(id, terms, _)| rows::expiry_key(terms.expires_at_ns, *id)).collect();
+        by_expiry.sort_unstable();
+        compare_rows(view, Kind::HoldByExpiry, by_expiry.into_iter().map(|key| (key, Vec::new())))?;
+        let originals = progress.iter().map(|(id, progress)| {
+            rows::encode_progress(*progress, &mut value);
+            (Kind::Original.key(&[&id.0.to_be_bytes()]), value.clone())
+        });
+        compare_rows(view, Kind::Original, originals)
+    }
+}
+
+fn check_sum(
+    view: &BooksView,
+    table: &'static str,
+    found: RowSum,
+    expected: RowSum,
+) -> Result<(), PersistenceError> {
+    if found == expected {
+        return Ok(());
+    }
+    let damage = BooksDamage::OtherRows { table, found: found.rows, expected: expected.rows };
+    Err(PersistenceError::damaged_books(view.path(), damage))
+}
+
+/// Goes through the rows of a kind and through those that there should be.
+fn compare_rows(
+    view: &BooksView,
+    kind: Kind,
+    mut expected: impl Iterator<Item = (Vec<u8>, Vec<u8>)>,
+) -> Result<(), PersistenceError> {
+    let bad = |key: &[u8], reason| Err(bad_row(view.path(), kind.name(), key, reason));
+    for row in view.all_of(kind) {
+        let (key, value) = row?;
+        match expected.next() {
+            None => return bad(&key, "is of nothing in the records"),
+            Some((expected, _)) if expected[..] > key[..] => {
+                return bad(&key, "is of nothing in the records");
+            }
+            Some((expected, _)) if expected[..] < key[..] => return bad(&expected, "is missing"),
+            Some((_, expected)) if expected[..] != value[..] => {
+                return bad(&key, "is not what the records make of it");
+            }
+            Some(_) => {}
+        }
+    }
+    expected.next().map_or(Ok(()), |(key, _)| bad(&key, "is missing"))
+}
+
+/// Verifies the stopped data directory at `path` from its first record to its last, and its books, without changing it.
+pub fn verify_with_books(path: &Path) -> Result<VerifyReport, PersistenceError> {
+    let mut recount = Recount::default();
+    let mut checked: Option<Arc<BooksView>> = None;
+    let mut copy = None;
+    let mut tail_ids: HashSet<TransferId, RandomState> = HashSet::default();
+    let recount_cell = std::cell::RefCell::new(&mut recount);
+    let checked_cell = std::cell::RefCell::new(&mut checked);
+    let recovery = examine_above(
+        path,
+        &OpenOptions::default(),
+        &mut |directory| {
+            let books = directory.books();
+            if !books.exists() {
+                return Ok(ChainPoint::default());
+            }
+            let made = copy_books(&books, &place_for_copy(path, &books)?)?;
+            let options = BooksOptions::default();
+            let view = Books::open_existing(made.path(), &options)?.view();
+            let mut recount = recount_cell.borrow_mut();
+            recount.read(&view)?;
+            recount.compare(&view)?;
+            copy = Some(made);
+            let held = view.chain_point();
+            **checked_cell.borrow_mut() = Some(view);
+            Ok(held)
+        },
+        &mut |record| {
+            let mut recount = recount_cell.borrow_mut();
+            // What the books hold already was checked there.
+            if record.last_seq() <= recount.tip.point.seq {
+                return Ok(());
+            }
+            recount.admit(record, path)?;
+            for (seq, timestamp_ns, payload) in record.entries() {
+                let entry = recount.apply(seq, timestamp_ns, payload)?;
+                let Some(id) = entry.order_id() else { continue };
+                let before = match checked_cell.borrow().as_ref() {
+                    Some(view) => view.seq_of(id)?,
+                    None => None,
+                };
+                if before.is_some() || !tail_ids.insert(id) {
+                    return Err(FoldFault { seq, fault: format!("uses the id {id} again") }.into());
+                }
+            }
+            Ok(())
+        },
+    )?;
+    drop(checked);
+    drop(copy);
+    let Recount { fold, transfers, refused, .. } = recount;
+    check_conservation(&fold)?;
+    let totals = fold.totals();
+    let totals = fold.assets.values().map(|(asset, _, _)| (asset.clone(), totals[&asset.id])).collect();
+    Ok(VerifyReport {
+        recovery,
+        totals,
+        wallets: fold.wallets.len() as u64,
+        transfers,
+        refused,
+        last_timestamp_ns: fold.last_timestamp_ns,
+    })
+}
+
+/// Copies the books; tables, which are never written again once they have their name, are linked if that is possible.
+fn copy_books(from: &Path, to: &Path) -> Result<ScratchCopy, PersistenceError> {
+    ScratchCopy::make_with(from, to, &|file, target| {
+        let is_table = file.parent().is_some_and(|parent| parent.ends_with("tables"));
+        if is_table && fs::hard_link(file, target).is_ok() {
+            return Ok(());
+        }
+        fs::copy(file, target).map(|_bytes| ())
+    })
+}

@@ -1,0 +1,100 @@
+//! A data directory opened as a ledger with its books: what they hold is not read again, what the journal holds above them is.
+//!
+//! So the time that it takes depends on how far the books lag behind, and neither on the number of wallets nor on the age of the ledger.
+
+use crate::books::{Books, BooksOptions};
+use crate::clock::{implausible_wall_clock, wall_clock_ns};
+use crate::entry_codec::decode_entry;
+use crate::error::PersistenceError;
+use crate::journal::{ChainPoint, Journal};
+use crate::recovery::{OpenOptions, OpenedJournal, RecoveryReport, open_above};
+use crate::scratch_copy::ScratchCopy;
+use crate::wallet_index::WalletIndex;
+use ledger::Entry;
+use std::cell::Cell;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A ledger as it was when it was last acknowledged, ready to go on.
+#[derive(Debug)]
+pub struct OpenedLedger {
+    /// Where new entries go.
+    pub journal: Box<dyn Journal>,
+    /// What is held up to their marker.
+    pub books: Arc<Books>,
+    /// Which entries above the books changed which wallet.
+    pub index: WalletIndex,
+    /// The newest entry; 0 for none.
+    pub last_seq: u64,
+    /// Its time, in nanoseconds since 1970.
+    pub last_timestamp_ns: u64,
+    /// What was found of the journal.
+    pub report: RecoveryReport,
+}
+
+/// Takes each entry above the books, in order, with its time.
+pub type OnEntry<'a> = dyn FnMut(u64, u64, Entry) -> Result<(), PersistenceError> + 'a;
+
+/// Opens the data directory at `path`, making it if there is none, and gives every entry above the books to `on_entry`.
+///
+/// With `accept_clock`, a wall clock far from the newest entry is not a reason to refuse. What the options say to be held elsewhere
+/// is not looked at: the books say it.
+pub fn open_with_books(
+    path: &Path,
+    options: &OpenOptions,
+    books_options: &BooksOptions,
+    accept_clock: bool,
+    on_entry: &mut OnEntry<'_>,
+) -> Result<OpenedLedger, PersistenceError> {
+    let mut books = None;
+    let held = Cell::new(ChainPoint::default());
+    let mut last_timestamp_ns = 0;
+    let index = WalletIndex::default();
+    let opened = {
+        let mut held_elsewhere = |directory: &crate::DataDirectory| {
+            ScratchCopy::remove_leftover(&directory.books_rebuilt())?;
+            let at = directory.books();
+            // Where there are none yet, the journal holds everything, and is looked at before anything is made.
+            if at.exists() {
+                let opened = Books::open_existing(&at, books_options)?;
+                held.set(opened.view().chain_point());
+                last_timestamp_ns = opened.view().last_timestamp_ns();
+                books = Some(opened);
+            }
+            Ok(held.get())
+        };
+        let mut above = Vec::new();
+        let opened = open_above(path, options, &mut held_elsewhere, &mut |record| {
+            // The journal need not be trimmed yet.
+            if record.last_seq() > held.get().seq {
+                above.push(record.clone());
+            }
+            Ok(())
+        })?;
+        // Given away only now, when all of it has been checked.
+        for record in above {
+            for (seq, timestamp_ns, payload) in record.entries() {
+                let entry = decode_entry(seq, payload)?;
+                entry.wallets().for_each(|wallet| index.push(wallet, seq));
+                on_entry(seq, timestamp_ns, entry)?;
+                last_timestamp_ns = timestamp_ns;
+            }
+        }
+        opened
+    };
+    let OpenedJournal { journal, directory, report } = opened;
+    index.forget_through(held.get().seq);
+    if let Some(reason) = implausible_wall_clock(last_timestamp_ns, wall_clock_ns())
+        && !accept_clock
+    {
+        Box::new(journal).close()?;
+        return Err(PersistenceError::ImplausibleClock { path: path.to_owned(), reason });
+    }
+    let books = match books {
+        Some(books) => books,
+        None => Books::open(&directory.books(), books_options)?,
+    };
+    let last_seq = report.last_seq;
+    let (journal, books) = (Box::new(journal), Arc::new(books));
+    Ok(OpenedLedger { journal, books, index, last_seq, last_timestamp_ns, report })
+}

@@ -1,0 +1,174 @@
+//! A directory with books: opened, gone on with, trimmed, verified, damaged and made again.
+
+use crate::bookkeeper::{Bookkeeper, Folded};
+use crate::books::books_tests::{all_rows, check, options};
+use crate::books::invented_ledger::{Chance, InventedLedger};
+use crate::books::rebuild::rebuild_books;
+use crate::books::verification::verify_with_books;
+use crate::books::{Books, BooksOptions};
+use crate::entry_codec::encode_entry;
+use crate::error::PersistenceError;
+use crate::journal::{Group, Journal};
+use crate::ledger_reader::LedgerReader;
+use crate::opened_ledger::{OpenedLedger, open_with_books};
+use crate::record::push_entry;
+use crate::recovery::OpenOptions;
+use crate::scratch_copy::{copy_directory, for_each_file};
+use ledger::Entry;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+fn open(path: &Path, options: &BooksOptions) -> (OpenedLedger, Vec<(u64, u64, Entry)>) {
+    let mut above = Vec::new();
+    let opened = open_with_books(path, &OpenOptions::default(), options, true, &mut |seq, time, entry| {
+        above.push((seq, time, entry));
+        Ok(())
+    });
+    (opened.expect("the directory is whole"), above)
+}
+
+/// Makes durable what the ledger holds more, in groups of up to 9 entries.
+fn append(journal: &mut dyn Journal, ledger: &InventedLedger, chance: &mut Chance) {
+    while journal.durable_seq() < ledger.entries.len() as u64 {
+        let start = journal.durable_seq() as usize;
+        let count = (1 + chance.below(9) as usize).min(ledger.entries.len() - start);
+        let (mut body, mut entry_ends, mut last_timestamp) = (Vec::new(), Vec::new(), 0);
+        for (timestamp_ns, entry) in &ledger.entries[start..start + count] {
+            let mut payload = Vec::new();
+            encode_entry(entry, &mut payload);
+            push_entry(&mut body, *timestamp_ns, &payload);
+            entry_ends.push(body.len() as u32);
+            last_timestamp = *timestamp_ns;
+        }
+        let group =
+            Group { first_seq: start as u64 + 1, body: &body, entry_ends: &entry_ends, last_timestamp };
+        journal.append_group(&group).expect("the disk is healthy");
+    }
+}
+
+fn bookkeeper(opened: &OpenedLedger) -> Bookkeeper {
+    let (reader, trimmer) = (opened.journal.reader(), opened.journal.trimmer());
+    Bookkeeper::new(Arc::clone(&opened.books), reader, trimmer, Box::new(|_| {}))
+}
+
+/// A stopped directory whose books go up to entry 130 or so, and whose journal goes to 150.
+fn written(path: &Path, options: &BooksOptions) -> InventedLedger {
+    let mut chance = Chance::new(3);
+    let mut ledger = InventedLedger::default();
+    for (round, entries) in [60, 130, 150].into_iter().enumerate() {
+        ledger.grow(&mut chance, entries, 4);
+        let (mut opened, above) = open(path, options);
+        let marker = opened.books.view().seq();
+        assert_eq!(above.len() as u64, opened.last_seq - marker);
+        assert!(above.iter().zip(marker + 1..).all(|((seq, _, _), expected)| *seq == expected));
+        append(&mut *opened.journal, &ledger, &mut chance);
+        if round < 2 {
+            let mut bookkeeper = bookkeeper(&opened);
+            while let Folded::Some(_) = bookkeeper.step().unwrap() {}
+            let marker = opened.books.view().seq();
+            assert_eq!(marker, entries as u64);
+            let reader = opened.journal.reader();
+            assert!(reader.record_holding(marker).unwrap().is_none(), "it has been trimmed");
+        }
+        check(&opened.books.view(), &ledger);
+        opened.journal.close().unwrap();
+    }
+    ledger
+}
+
+#[test]
+fn what_the_books_hold_is_not_read_again_and_what_is_above_them_is() {
+    for batch_entries_max in [0, 1000] {
+        let directory = tempfile::tempdir().unwrap();
+        let options = options(1000, batch_entries_max);
+        let ledger = written(directory.path(), &options);
+        let (opened, above) = open(directory.path(), &options);
+        assert_eq!((opened.last_seq, opened.books.view().seq()), (150, 130));
+        assert_eq!(opened.last_timestamp_ns, ledger.fold.last_timestamp_ns);
+        let expected = (131..).zip(&ledger.entries[130..]);
+        assert_eq!(
+            above,
+            expected.map(|(seq, (time, entry))| (seq, *time, entry.clone())).collect::<Vec<_>>()
+        );
+        let reader =
+            LedgerReader::new(opened.journal.reader(), Arc::clone(&opened.books), Arc::new(opened.index));
+        for (id, wallet) in &ledger.fold.wallets {
+            assert_eq!(reader.wallet_as_of(*id, 150).unwrap().as_ref(), Some(wallet));
+        }
+        assert_eq!(reader.totals_as_of(150).unwrap(), ledger.fold.totals());
+    }
+}
+
+#[test]
+fn a_directory_with_books_is_verified_without_being_changed_and_its_books_can_be_made_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let options = options(40, 0);
+    let ledger = written(&data, &options);
+    let before = contents(&data);
+    let report = verify_with_books(&data).unwrap();
+    assert_eq!(report.wallets, ledger.fold.wallets.len() as u64);
+    assert_eq!(report.transfers + report.refused, ledger.ids.len() as u64);
+    assert_eq!(contents(&data), before);
+
+    let rows = all_rows(&Books::open(&data.join("books"), &options).unwrap().view());
+    // Whatever becomes of everything but the records.
+    fs::remove_file(data.join("books/ids.filter.1")).unwrap();
+    let refused = open_with_books(&data, &OpenOptions::default(), &options, true, &mut |_, _, _| Ok(()));
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("ids.filter.1") && refused.contains("rebuild"), "{refused}");
+    let report = rebuild_books(&data, &options).unwrap();
+    assert_eq!((report.seq, report.above), (130, 20));
+    verify_with_books(&data).unwrap();
+    let (opened, above) = open(&data, &options);
+    assert_eq!((opened.books.view().seq(), above.len()), (130, 20));
+    assert_eq!(all_rows(&opened.books.view()), rows);
+    assert!(!data.join("books.rebuilt").exists());
+}
+
+fn contents(path: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut all = Vec::new();
+    for_each_file(path, &mut |file| {
+        all.push((file.to_path_buf(), fs::read(file).expect("it can be read")));
+        Ok(())
+    })
+    .unwrap();
+    all.sort();
+    all
+}
+
+#[test]
+fn whatever_file_of_the_books_is_damaged_it_is_found_or_does_no_harm() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let options = options(1000, 0);
+    let ledger = written(&data, &options);
+    let files = contents(&data.join("books"));
+    let mut found = 0;
+    for (file, whole) in &files {
+        let name = file.strip_prefix(&data).unwrap();
+        for flipped_at in [None, Some(whole.len() / 3)] {
+            let mut damaged = whole.clone();
+            match flipped_at {
+                _ if whole.is_empty() => break,
+                None => damaged.truncate(whole.len() / 2),
+                Some(byte) => damaged[byte] ^= 0x10,
+            }
+            let copy = directory.path().join("copy");
+            copy_directory(&data, &copy).unwrap();
+            fs::write(copy.join(name), damaged).unwrap();
+            if let Err(error) = verify_with_books(&copy) {
+                found += 1;
+                let of_books = matches!(error, PersistenceError::DamagedBooks { .. });
+                assert!(of_books, "{}: {error}", name.display());
+            } else {
+                // Nobody reads it, or it can be done without.
+                let books = Books::open(&copy.join("books"), &options).expect("it was verified");
+                check(&books.view(), &ledger);
+            }
+            fs::remove_dir_all(&copy).unwrap();
+        }
+    }
+    assert!(found > files.len(), "{found} of {}", files.len() * 2);
+}
