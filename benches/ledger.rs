@@ -1,10 +1,10 @@
 //! The rules of money alone: one transfer decided and applied, and a journal folded. No disk, no threads.
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use ledger::decide::{decide_credit, decide_debit};
+use ledger::decide::decide;
 use ledger::{
-    Asset, AssetCode, AssetId, Decision, Entry, Fold, NewWallet, OpenReservations, OverdraftLimit, Owner,
-    Transfer, TransferId, Wallet, WalletFlags, WalletId,
+    Asset, AssetCode, AssetId, Circumstances, Decision, Effect, Entry, Fold, NewWallet, OpenReservations,
+    OverdraftLimit, Owner, Route, Transfer, TransferId, Wallet, WalletFlags, WalletId,
 };
 use std::hint::black_box;
 
@@ -50,16 +50,20 @@ fn decide_and_apply(criterion: &mut Criterion) {
         let mut debit_wallet = Wallet::create(terms(1, limit), 2, 2);
         let mut credit_wallet = Wallet::create(terms(2, limit), 3, 3);
         let transfer = transfer(1, 1, 2);
-        let open = OpenReservations { debits: 7, credits: 7 };
+        let mut open = OpenReservations::default();
+        open.add(&Effect::Move { debits: 7, credits: 0 });
+        open.add(&Effect::Move { debits: 0, credits: 7 });
+        let circumstances = Circumstances { open, ending: &[], now_ns: 4 };
         let mut seq = 3;
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
-                let transfer = black_box(&transfer);
-                assert_eq!(decide_debit(Some(&debit_wallet), open, transfer), Decision::Accept);
-                assert_eq!(decide_credit(Some(&credit_wallet), open, transfer), Decision::Accept);
+                let route = Route::of_transfer(black_box(&transfer));
+                let [debit, credit] = route.parts() else { unreachable!("a transfer has two wallets") };
+                assert_eq!(decide(Some(&debit_wallet), debit, &circumstances), Decision::Accept);
+                assert_eq!(decide(Some(&credit_wallet), credit, &circumstances), Decision::Accept);
                 seq += 1;
-                debit_wallet.debit(transfer.amount, seq);
-                credit_wallet.credit(transfer.amount, seq);
+                debit_wallet.apply(&debit.effect, seq, seq);
+                credit_wallet.apply(&credit.effect, seq, seq);
             });
         });
         black_box((debit_wallet, credit_wallet));

@@ -3,7 +3,7 @@
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ledger::{AssetId, Outcome, RefusalDetail, Status, Transfer, TransferId, WalletId};
 use protocol::{
-    FRAME_LIMIT_DEFAULT, HEADER_LENGTH, Operation, Reply, RequestHead, RequestRef, TransfersCreated,
+    FRAME_LIMIT_DEFAULT, HEADER_LENGTH, Operation, OrdersAnswered, Reply, RequestHead, RequestRef,
     decode_reply, decode_request, encode_reply, encode_request,
 };
 use std::hint::black_box;
@@ -33,7 +33,7 @@ fn created(count: usize) -> Reply {
         timestamp_ns: 1_767_225_600_000_000_000 + number as u64,
         detail: RefusalDetail::None,
     };
-    Reply::CreateTransfers(TransfersCreated {
+    Reply::CreateTransfers(OrdersAnswered {
         outcomes: (0..count).map(outcome).collect(),
         positions: Vec::new(),
     })
@@ -43,7 +43,7 @@ fn requests(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("protocol/create_transfers_request");
     for count in BATCHES {
         let transfers = transfers(count);
-        let request = RequestRef::CreateTransfers { transfers: &transfers, with_balances: false };
+        let request = RequestRef::CreateTransfers { orders: &transfers, with_balances: false };
         let head = RequestHead { deadline_ms: 10_000, trace_id: 0 };
         let mut frame = Vec::new();
         encode_request(1, head, request, FRAME_LIMIT_DEFAULT, &mut frame).expect("a full batch fits a frame");

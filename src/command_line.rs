@@ -2,10 +2,12 @@
 
 use crate::config::LogFormat;
 use clap::{Args, Parser, Subcommand};
-use ledger::{TransferId, WalletId};
+use clap_complete::Shell;
+use ledger::{AssetId, TransferId, WalletId};
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// Bursar keeps wallets: a durable, in-memory, double-entry ledger server.
 #[derive(Debug, Parser)]
@@ -23,14 +25,24 @@ pub enum Command {
     Serve(ServerFlags),
     /// Print the configuration that `serve` would use, and where each value comes from
     Config(ServerFlags),
-    /// Create or show wallets
+    /// Create, show or change wallets
     #[command(subcommand)]
     Wallet(WalletCommand),
     /// Create an asset, such as a currency
     #[command(subcommand)]
     Asset(AssetCommand),
-    /// Move an amount from one wallet to another
-    Transfer(TransferArguments),
+    /// Move an amount from one wallet to another, or show what has become of an order
+    Transfer(TransferCommand),
+    /// Hold an amount: it counts against what is available until it is posted, voided or has expired
+    Hold(HoldArguments),
+    /// Capture a hold, in full or in part; the rest of it is released
+    Post(PostArguments),
+    /// Release a hold
+    Void(VoidArguments),
+    /// Move back what a transfer, a capture or a transaction has moved
+    Reverse(ReverseArguments),
+    /// Move amounts between several wallets, all together or not at all
+    Transaction(TransactionArguments),
     /// Show all debits and credits per asset, exact as of one moment
     TrialBalance(ClientFlags),
     /// Ask whether a server is there, and how long it takes to answer
@@ -42,6 +54,16 @@ pub enum Command {
         /// Print JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Print a script that completes this command line in a shell
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Print the manual page, or write one for each command into a directory
+    Man {
+        /// The directory, made if there is none
+        directory: Option<PathBuf>,
     },
 }
 
@@ -191,6 +213,79 @@ pub enum WalletCommand {
         #[command(flatten)]
         client: ClientFlags,
     },
+    /// Set both limits of a wallet. They may lie below what is in use: then only what would make it worse is refused
+    SetLimits {
+        /// Its id, a UUID or an integer
+        id: WalletId,
+        /// How far below zero it may go, in the smallest unit; `unlimited` for any
+        #[arg(long, value_name = "AMOUNT")]
+        overdraft_limit: String,
+        /// The most it may hold, in the smallest unit; 0 for no limit
+        #[arg(long, value_name = "AMOUNT")]
+        balance_max: u128,
+        /// How to reach the server
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+    /// Refuse new transfers and holds from a wallet, to it, or both. What was held before can still be posted or voided
+    Freeze {
+        /// Its id, a UUID or an integer
+        id: WalletId,
+        /// Which sides
+        #[command(flatten)]
+        sides: FrozenSides,
+        /// How to reach the server
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+    /// Take new transfers and holds from a wallet, to it, or both again
+    Unfreeze {
+        /// Its id, a UUID or an integer
+        id: WalletId,
+        /// Which sides
+        #[command(flatten)]
+        sides: FrozenSides,
+        /// How to reach the server
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+    /// Close a wallet. It needs a balance of zero and no open holds
+    Close {
+        /// Its id, a UUID or an integer
+        id: WalletId,
+        /// How to reach the server
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+    /// Reopen a closed wallet
+    Reopen {
+        /// Its id, a UUID or an integer
+        id: WalletId,
+        /// How to reach the server
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+    /// Replace the metadata of a wallet
+    SetMetadata {
+        /// Its id, a UUID or an integer
+        id: WalletId,
+        /// Any text of at most 1024 bytes
+        metadata: String,
+        /// How to reach the server
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+}
+
+/// Which sides of a wallet are frozen or unfrozen.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct FrozenSides {
+    /// Only what would be taken from it [default: both sides]
+    #[arg(long)]
+    pub debits: bool,
+    /// Only what would be put into it [default: both sides]
+    #[arg(long)]
+    pub credits: bool,
 }
 
 /// `bursar asset …`
@@ -213,29 +308,247 @@ pub enum AssetCommand {
 
 /// `bursar transfer …`
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct TransferCommand {
+    /// Something else than to make one.
+    #[command(subcommand)]
+    pub command: Option<TransferSubcommand>,
+    /// What to move.
+    #[command(flatten)]
+    pub arguments: Option<TransferArguments>,
+}
+
+/// `bursar transfer show …`
+#[derive(Debug, Subcommand)]
+pub enum TransferSubcommand {
+    /// Show orders of any kind: transfers, holds, captures, releases, reversals, transactions, and what has become of them
+    Show {
+        /// Their ids, UUIDs or integers
+        #[arg(required = true)]
+        ids: Vec<TransferId>,
+        /// How to reach the server
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+}
+
+/// `bursar transfer FROM TO AMOUNT …`
+#[derive(Debug, Args)]
 pub struct TransferArguments {
-    /// The wallet to debit
+    /// What is moved, and between whom
+    #[command(flatten)]
+    pub movement: Movement,
+    /// Its id and notes
+    #[command(flatten)]
+    pub notes: OrderNotes,
+    /// How to reach the server
+    #[command(flatten)]
+    pub client: ClientFlags,
+}
+
+/// An amount, and between whom.
+#[derive(Debug, Args)]
+pub struct Movement {
+    /// The wallet to debit, a UUID or an integer
     pub from: WalletId,
-    /// The wallet to credit
+    /// The wallet to credit, a UUID or an integer
     pub to: WalletId,
     /// How much, in the asset's smallest unit
     pub amount: u128,
     /// The asset, by id
     #[arg(long)]
     pub asset: u32,
-    /// The transfer's id, its idempotency key: send it again to be told what became of it [default: a new UUID]
+}
+
+/// What every order has beside what it does.
+#[derive(Debug, Args)]
+pub struct OrderNotes {
+    /// The order's own id, its idempotency key: send it again to be told what became of it [default: a new UUID]
     #[arg(long)]
     pub id: Option<TransferId>,
-    /// Ties transfers together: a UUID or an integer
+    /// Ties orders together: a UUID or an integer
     #[arg(long, default_value = "0")]
     pub group: TransferId,
-    /// What kind of transfer it is to you
+    /// What kind of order it is to you
     #[arg(long, default_value_t = 0)]
     pub code: u16,
     /// Any text of at most 256 bytes
     #[arg(long, default_value = "")]
     pub metadata: String,
+}
+
+/// `bursar hold …`
+#[derive(Debug, Args)]
+pub struct HoldArguments {
+    /// What is held, and between whom
+    #[command(flatten)]
+    pub movement: Movement,
+    /// The hold expires after so long, in whole seconds, as in `15m` or `7days`; 0 for never [default: never]
+    #[arg(long, default_value = "0", hide_default_value = true, value_parser = parse_seconds, value_name = "DURATION")]
+    pub expires_after: u32,
+    /// Its id and notes
+    #[command(flatten)]
+    pub notes: OrderNotes,
     /// How to reach the server
     #[command(flatten)]
     pub client: ClientFlags,
+}
+
+/// `bursar post …`
+#[derive(Debug, Args)]
+pub struct PostArguments {
+    /// The id of the hold
+    pub hold: TransferId,
+    /// How much of it, in the asset's smallest unit [default: all]
+    pub amount: Option<u128>,
+    /// Its id and notes
+    #[command(flatten)]
+    pub notes: OrderNotes,
+    /// How to reach the server
+    #[command(flatten)]
+    pub client: ClientFlags,
+}
+
+/// `bursar void …`
+#[derive(Debug, Args)]
+pub struct VoidArguments {
+    /// The id of the hold
+    pub hold: TransferId,
+    /// Its id and notes
+    #[command(flatten)]
+    pub notes: OrderNotes,
+    /// How to reach the server
+    #[command(flatten)]
+    pub client: ClientFlags,
+}
+
+/// `bursar reverse …`
+#[derive(Debug, Args)]
+pub struct ReverseArguments {
+    /// The id of the transfer, the capture or the transaction to reverse
+    pub original: TransferId,
+    /// How much of it, in the asset's smallest unit; a transaction is reversed in full only [default: all that is left]
+    pub amount: Option<u128>,
+    /// Its id and notes
+    #[command(flatten)]
+    pub notes: OrderNotes,
+    /// How to reach the server
+    #[command(flatten)]
+    pub client: ClientFlags,
+}
+
+/// `bursar transaction …`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example: ada (2) pays 100, of which ben (3) gets 95 and the house (9) a fee of 5:
+
+  bursar transaction --asset 1 --debit 2:100 --credit 3:95 --credit 9:5
+
+An exchange between two assets: --debit 2:100:1 --credit 8:100:1 --debit 9:90:2 --credit 4:90:2")]
+pub struct TransactionArguments {
+    /// Take AMOUNT out of WALLET, in ASSET's smallest unit; may be given several times
+    #[arg(long = "debit", required = true, value_name = "WALLET:AMOUNT[:ASSET]")]
+    pub debits: Vec<LegArgument>,
+    /// Put AMOUNT into WALLET; may be given several times. In each asset, the debits must be the credits
+    #[arg(long = "credit", required = true, value_name = "WALLET:AMOUNT[:ASSET]")]
+    pub credits: Vec<LegArgument>,
+    /// The asset, by id, of legs that do not say which
+    #[arg(long)]
+    pub asset: Option<u32>,
+    /// Its id and notes
+    #[command(flatten)]
+    pub notes: OrderNotes,
+    /// How to reach the server
+    #[command(flatten)]
+    pub client: ClientFlags,
+}
+
+/// One leg of a transaction as it is written: `WALLET:AMOUNT` or `WALLET:AMOUNT:ASSET`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LegArgument {
+    /// Whose balance changes.
+    pub wallet: WalletId,
+    /// In the asset's smallest unit.
+    pub amount: u128,
+    /// In what; `None` for what holds for the whole transaction.
+    pub asset: Option<AssetId>,
+}
+
+impl FromStr for LegArgument {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut parts = text.split(':');
+        let (Some(wallet), Some(amount), asset, None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err("a leg is WALLET:AMOUNT or WALLET:AMOUNT:ASSET".to_owned());
+        };
+        let asset = asset.map(|asset| asset.parse().map_err(|_| format!("`{asset}` is no id of an asset")));
+        Ok(Self {
+            wallet: wallet.parse().map_err(|error| format!("{error}"))?,
+            amount: amount.parse().map_err(|_| format!("`{amount}` is no amount: an integer from 1"))?,
+            asset: asset.transpose()?.map(AssetId),
+        })
+    }
+}
+
+/// A duration in whole seconds, such as `15m`; 0 without a unit, too.
+fn parse_seconds(text: &str) -> Result<u32, String> {
+    if text == "0" {
+        return Ok(0);
+    }
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if duration.subsec_nanos() != 0 {
+        return Err("a hold expires after whole seconds".to_owned());
+    }
+    u32::try_from(duration.as_secs()).map_err(|_| "a hold expires within 136 years, or never".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn a_leg_is_a_wallet_an_amount_and_perhaps_an_asset() {
+        let check = |text: &str, expected: Result<(u128, u128, Option<u32>), &str>| match (
+            text.parse::<LegArgument>(),
+            expected,
+        ) {
+            (Ok(leg), Ok(expected)) => {
+                assert_eq!((leg.wallet.0, leg.amount, leg.asset.map(|asset| asset.0)), expected, "{text}");
+            }
+            (Err(error), Err(expected)) => assert!(error.contains(expected), "{text}: {error}"),
+            (found, _) => panic!("{text} is read as {found:?}"),
+        };
+        check("2:100", Ok((2, 100, None)));
+        check("00000000-0000-0000-0000-000000000002:100:840", Ok((2, 100, Some(840))));
+        check("2", Err("WALLET:AMOUNT"));
+        check("2:100:840:1", Err("WALLET:AMOUNT"));
+        check("ada:100", Err("neither a UUID nor an integer"));
+        check("2:-100", Err("`-100` is no amount"));
+        check("2:100:USD", Err("`USD` is no id of an asset"));
+        check("2::1", Err("`` is no amount"));
+    }
+
+    #[test]
+    fn a_hold_expires_after_whole_seconds() {
+        let check = |text: &str, expected: Result<u32, &str>| match (parse_seconds(text), expected) {
+            (Err(error), Err(expected)) => assert!(error.contains(expected), "{text}: {error}"),
+            (found, expected) => assert_eq!(found.ok(), expected.ok(), "{text}"),
+        };
+        check("0", Ok(0));
+        check("0s", Ok(0));
+        check("15m", Ok(900));
+        check("7days", Ok(604_800));
+        check("1500ms", Err("whole seconds"));
+        check("60", Err("unit"));
+        check("200years", Err("136 years"));
+    }
 }

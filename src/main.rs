@@ -18,10 +18,17 @@ fn main() -> ExitCode {
         Command::Config(flags) => commands::config::print(&flags),
         Command::Wallet(command) => commands::in_runtime(commands::wallet::run(command)),
         Command::Asset(command) => commands::in_runtime(commands::asset::run(command)),
-        Command::Transfer(arguments) => commands::in_runtime(commands::transfer::run(arguments)),
+        Command::Transfer(command) => commands::in_runtime(commands::transfer::run(command)),
+        Command::Hold(arguments) => commands::in_runtime(commands::hold::run(arguments)),
+        Command::Post(arguments) => commands::in_runtime(commands::post::run(arguments)),
+        Command::Void(arguments) => commands::in_runtime(commands::void::run(arguments)),
+        Command::Reverse(arguments) => commands::in_runtime(commands::reverse::run(arguments)),
+        Command::Transaction(arguments) => commands::in_runtime(commands::transaction::run(arguments)),
         Command::TrialBalance(flags) => commands::in_runtime(commands::trial_balance::run(flags)),
         Command::Ping(flags) => commands::in_runtime(commands::ping::run(flags)),
         Command::Verify { directory, json } => commands::verify::run(&directory, json),
+        Command::Completions { shell } => commands::completions::run(shell),
+        Command::Man { directory } => commands::man::run(directory.as_deref()),
     };
     match result {
         Ok(code) => code,

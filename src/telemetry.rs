@@ -59,7 +59,7 @@ pub struct Telemetry {
 /// Each metric with its kind, unit and help: also the source of the table in `docs/OPERATIONS.md`.
 pub const METRICS: &[(&str, &str, Option<Unit>, &str)] = &[
     ("bursar_build_info", "gauge", None, "Always 1; the version is in the label."),
-    ("bursar_transfers_total", "counter", None, "Transfers answered, by status."),
+    ("bursar_transfers_total", "counter", None, "Transfers and other orders answered, by status."),
     (
         "bursar_request_duration_seconds",
         "histogram",
@@ -169,8 +169,8 @@ impl Telemetry {
         }))
     }
 
-    /// Counts transfers that were answered with this status.
-    pub fn transfers(&self, status: Status, count: u64) {
+    /// Counts transfers and other orders that were answered with this status.
+    pub fn orders(&self, status: Status, count: u64) {
         self.transfers[&status.number()].increment(count);
     }
 

@@ -3,15 +3,17 @@
 
 use crate::call::CallFailure;
 use crate::connection::{
-    Connection, balance_views, outcomes, pong, transfer_views, transfers_created, trial_balance, wallet_views,
+    Connection, balance_views, orders_answered, outcomes, pong, transfer_views, trial_balance, wallet_views,
 };
 use crate::endpoint::Endpoint;
 use crate::error::ClientError;
 use crate::options::ClientOptions;
-use ledger::{NewWallet, Outcome, Transfer, TransferId, WalletId};
+use ledger::{
+    NewWallet, Outcome, Pending, Post, Reversal, Transaction, Transfer, TransferId, Void, WalletId,
+};
 use protocol::{
-    BalanceView, Limits, NewAsset, Operation, Pong, Reply, RequestRef, TransferView, TransfersCreated,
-    TrialBalance, WalletView,
+    BalanceView, FlagChange, Limits, NewAsset, Operation, OrdersAnswered, Pong, Reply, RequestRef,
+    TransferView, TrialBalance, WalletLimits, WalletMetadata, WalletView,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -22,10 +24,11 @@ use tokio::time::Instant;
 
 /// A client. A clone shares its connections.
 ///
-/// Everything it asks for is safe to be sent again: reads by nature, writes by their ids. So a call whose
-/// connection broke, or which the server had no room for, is repeated with the same ids, and what an earlier
-/// attempt did comes back as `exists` with its first outcome. Slices longer than one request may be are sent
-/// as several, one after the other.
+/// Everything it asks for is safe to be sent again: reads by nature, writes by their ids, and changes of wallets
+/// because they say what is to hold. So a call whose connection broke, or which the server had no room for, is
+/// repeated with the same ids, and what an earlier attempt did comes back as `exists` with its first outcome.
+/// (A change of a wallet that is repeated so undoes what somebody else has set in between.) Slices longer than
+/// one request may be are sent as several, one after the other.
 #[derive(Clone)]
 pub struct Client {
     pool: Arc<Pool>,
@@ -80,7 +83,7 @@ impl Client {
 
     /// Makes transfers; one outcome each, in order.
     pub async fn create_transfers(&self, transfers: &[Transfer]) -> Result<Vec<Outcome>, ClientError> {
-        let request = |transfers| RequestRef::CreateTransfers { transfers, with_balances: false };
+        let request = |orders| RequestRef::CreateTransfers { orders, with_balances: false };
         self.call_split(Operation::CreateTransfers, transfers, request, outcomes).await
     }
 
@@ -88,9 +91,94 @@ impl Client {
     pub async fn create_transfers_with_balances(
         &self,
         transfers: &[Transfer],
-    ) -> Result<TransfersCreated, ClientError> {
-        let request = |transfers| RequestRef::CreateTransfers { transfers, with_balances: true };
-        self.call_split(Operation::CreateTransfers, transfers, request, transfers_created).await
+    ) -> Result<OrdersAnswered, ClientError> {
+        let request = |orders| RequestRef::CreateTransfers { orders, with_balances: true };
+        self.call_split(Operation::CreateTransfers, transfers, request, orders_answered).await
+    }
+
+    /// Holds amounts; one outcome each, in order.
+    pub async fn create_pending(&self, pending: &[Pending]) -> Result<Vec<Outcome>, ClientError> {
+        let request = |orders| RequestRef::CreatePending { orders, with_balances: false };
+        self.call_split(Operation::CreatePending, pending, request, outcomes).await
+    }
+
+    /// Holds amounts; one outcome each, in order, and the positions of their wallets after it.
+    pub async fn create_pending_with_balances(
+        &self,
+        pending: &[Pending],
+    ) -> Result<OrdersAnswered, ClientError> {
+        let request = |orders| RequestRef::CreatePending { orders, with_balances: true };
+        self.call_split(Operation::CreatePending, pending, request, orders_answered).await
+    }
+
+    /// Captures holds, in full or in part; one outcome each, in order.
+    pub async fn post_pending(&self, posts: &[Post]) -> Result<Vec<Outcome>, ClientError> {
+        let request = |orders| RequestRef::PostPending { orders, with_balances: false };
+        self.call_split(Operation::PostPending, posts, request, outcomes).await
+    }
+
+    /// Captures holds; one outcome each, in order, and the positions of their wallets after it.
+    pub async fn post_pending_with_balances(&self, posts: &[Post]) -> Result<OrdersAnswered, ClientError> {
+        let request = |orders| RequestRef::PostPending { orders, with_balances: true };
+        self.call_split(Operation::PostPending, posts, request, orders_answered).await
+    }
+
+    /// Releases holds; one outcome each, in order.
+    pub async fn void_pending(&self, voids: &[Void]) -> Result<Vec<Outcome>, ClientError> {
+        let request = |orders| RequestRef::VoidPending { orders, with_balances: false };
+        self.call_split(Operation::VoidPending, voids, request, outcomes).await
+    }
+
+    /// Releases holds; one outcome each, in order, and the positions of their wallets after it.
+    pub async fn void_pending_with_balances(&self, voids: &[Void]) -> Result<OrdersAnswered, ClientError> {
+        let request = |orders| RequestRef::VoidPending { orders, with_balances: true };
+        self.call_split(Operation::VoidPending, voids, request, orders_answered).await
+    }
+
+    /// Moves back what earlier orders have moved; one outcome each, in order.
+    pub async fn reverse(&self, reversals: &[Reversal]) -> Result<Vec<Outcome>, ClientError> {
+        let request = |orders| RequestRef::Reverse { orders, with_balances: false };
+        self.call_split(Operation::Reverse, reversals, request, outcomes).await
+    }
+
+    /// Moves back what earlier orders have moved; one outcome each, in order, and the positions of their wallets
+    /// after it.
+    pub async fn reverse_with_balances(&self, reversals: &[Reversal]) -> Result<OrdersAnswered, ClientError> {
+        let request = |orders| RequestRef::Reverse { orders, with_balances: true };
+        self.call_split(Operation::Reverse, reversals, request, orders_answered).await
+    }
+
+    /// Does transactions, each in full or not at all; one outcome each, in order.
+    pub async fn create_transactions(
+        &self,
+        transactions: &[Transaction],
+    ) -> Result<Vec<Outcome>, ClientError> {
+        let request = |orders| RequestRef::CreateTransactions { orders, with_balances: false };
+        self.call_split(Operation::CreateTransactions, transactions, request, outcomes).await
+    }
+
+    /// Does transactions; one outcome each, in order, and the positions of their wallets after it.
+    pub async fn create_transactions_with_balances(
+        &self,
+        transactions: &[Transaction],
+    ) -> Result<OrdersAnswered, ClientError> {
+        let request = |orders| RequestRef::CreateTransactions { orders, with_balances: true };
+        self.call_split(Operation::CreateTransactions, transactions, request, orders_answered).await
+    }
+
+    /// Sets limits of wallets; one outcome each, in order.
+    pub async fn set_limits(&self, limits: &[WalletLimits]) -> Result<Vec<Outcome>, ClientError> {
+        self.call_split(Operation::SetLimits, limits, RequestRef::SetLimits, outcomes).await
+    }
+
+    /// Freezes, unfreezes, closes and reopens wallets; one outcome each, in order.
+    pub async fn set_flags(&self, changes: &[FlagChange]) -> Result<Vec<Outcome>, ClientError> {
+        self.call_split(Operation::SetFlags, changes, RequestRef::SetFlags, outcomes).await
+    }
+
+    /// Replaces metadata of wallets; one outcome each, in order.
+    pub async fn set_metadata(&self, changes: &[WalletMetadata]) -> Result<Vec<Outcome>, ClientError> {
+        self.call_split(Operation::SetMetadata, changes, RequestRef::SetMetadata, outcomes).await
     }
 
     /// Reads wallets; `None` where there is no such wallet.
@@ -98,7 +186,7 @@ impl Client {
         self.call_split(Operation::LookupWallets, ids, RequestRef::LookupWallets, wallet_views).await
     }
 
-    /// Reads transfers and their outcomes; `None` where the id is not used up.
+    /// Reads orders of any kind, with their outcomes and what has become of them; `None` where the id is not used up.
     pub async fn lookup_transfers(
         &self,
         ids: &[TransferId],
@@ -241,7 +329,7 @@ impl<Answer> Batch for Vec<Answer> {
     }
 }
 
-impl Batch for TransfersCreated {
+impl Batch for OrdersAnswered {
     fn count(&self) -> usize {
         self.outcomes.len()
     }

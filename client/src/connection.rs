@@ -6,12 +6,14 @@ use crate::endpoint::{ByteReader, ByteWriter, Endpoint, split};
 use crate::error::ClientError;
 use crate::frame_reader::{FrameReader, ReadFault};
 use crate::options::ClientOptions;
-use ledger::{NewWallet, Outcome, Transfer, TransferId, WalletId};
+use ledger::{
+    NewWallet, Outcome, Pending, Post, Reversal, Transaction, Transfer, TransferId, Void, WalletId,
+};
 use protocol::limits::NAME_LENGTH_MAX;
 use protocol::{
-    BalanceView, FrameError, HELLO_FRAME_MAX, Hello, Limits, NewAsset, Operation, PROTOCOL_VERSION, Pong,
-    Reply, RequestHead, RequestRef, TransferView, TransfersCreated, TrialBalance, WalletView, Welcome,
-    decode_reply, encode_hello, encode_request,
+    BalanceView, FlagChange, FrameError, HELLO_FRAME_MAX, Hello, Limits, NewAsset, Operation, OrdersAnswered,
+    PROTOCOL_VERSION, Pong, Reply, RequestHead, RequestRef, TransferView, TrialBalance, WalletLimits,
+    WalletMetadata, WalletView, Welcome, decode_reply, encode_hello, encode_request,
 };
 use slab::Slab;
 use std::fmt;
@@ -207,15 +209,96 @@ impl Connection {
 
     /// Makes transfers; one outcome each, in order.
     pub async fn create_transfers(&self, transfers: &[Transfer]) -> Result<Vec<Outcome>, ClientError> {
-        self.call(RequestRef::CreateTransfers { transfers, with_balances: false }, outcomes).await
+        self.call(RequestRef::CreateTransfers { orders: transfers, with_balances: false }, outcomes).await
     }
 
     /// Makes transfers; one outcome each, in order, and the positions of their wallets after it.
     pub async fn create_transfers_with_balances(
         &self,
         transfers: &[Transfer],
-    ) -> Result<TransfersCreated, ClientError> {
-        self.call(RequestRef::CreateTransfers { transfers, with_balances: true }, transfers_created).await
+    ) -> Result<OrdersAnswered, ClientError> {
+        self.call(RequestRef::CreateTransfers { orders: transfers, with_balances: true }, orders_answered)
+            .await
+    }
+
+    /// Holds amounts; one outcome each, in order.
+    pub async fn create_pending(&self, pending: &[Pending]) -> Result<Vec<Outcome>, ClientError> {
+        self.call(RequestRef::CreatePending { orders: pending, with_balances: false }, outcomes).await
+    }
+
+    /// Holds amounts; one outcome each, in order, and the positions of their wallets after it.
+    pub async fn create_pending_with_balances(
+        &self,
+        pending: &[Pending],
+    ) -> Result<OrdersAnswered, ClientError> {
+        self.call(RequestRef::CreatePending { orders: pending, with_balances: true }, orders_answered).await
+    }
+
+    /// Captures holds, in full or in part; one outcome each, in order.
+    pub async fn post_pending(&self, posts: &[Post]) -> Result<Vec<Outcome>, ClientError> {
+        self.call(RequestRef::PostPending { orders: posts, with_balances: false }, outcomes).await
+    }
+
+    /// Captures holds; one outcome each, in order, and the positions of their wallets after it.
+    pub async fn post_pending_with_balances(&self, posts: &[Post]) -> Result<OrdersAnswered, ClientError> {
+        self.call(RequestRef::PostPending { orders: posts, with_balances: true }, orders_answered).await
+    }
+
+    /// Releases holds; one outcome each, in order.
+    pub async fn void_pending(&self, voids: &[Void]) -> Result<Vec<Outcome>, ClientError> {
+        self.call(RequestRef::VoidPending { orders: voids, with_balances: false }, outcomes).await
+    }
+
+    /// Releases holds; one outcome each, in order, and the positions of their wallets after it.
+    pub async fn void_pending_with_balances(&self, voids: &[Void]) -> Result<OrdersAnswered, ClientError> {
+        self.call(RequestRef::VoidPending { orders: voids, with_balances: true }, orders_answered).await
+    }
+
+    /// Moves back what earlier orders have moved; one outcome each, in order.
+    pub async fn reverse(&self, reversals: &[Reversal]) -> Result<Vec<Outcome>, ClientError> {
+        self.call(RequestRef::Reverse { orders: reversals, with_balances: false }, outcomes).await
+    }
+
+    /// Moves back what earlier orders have moved; one outcome each, in order, and the positions of their wallets
+    /// after it.
+    pub async fn reverse_with_balances(&self, reversals: &[Reversal]) -> Result<OrdersAnswered, ClientError> {
+        self.call(RequestRef::Reverse { orders: reversals, with_balances: true }, orders_answered).await
+    }
+
+    /// Does transactions, each in full or not at all; one outcome each, in order.
+    pub async fn create_transactions(
+        &self,
+        transactions: &[Transaction],
+    ) -> Result<Vec<Outcome>, ClientError> {
+        self.call(RequestRef::CreateTransactions { orders: transactions, with_balances: false }, outcomes)
+            .await
+    }
+
+    /// Does transactions; one outcome each, in order, and the positions of their wallets after it.
+    pub async fn create_transactions_with_balances(
+        &self,
+        transactions: &[Transaction],
+    ) -> Result<OrdersAnswered, ClientError> {
+        self.call(
+            RequestRef::CreateTransactions { orders: transactions, with_balances: true },
+            orders_answered,
+        )
+        .await
+    }
+
+    /// Sets limits of wallets; one outcome each, in order.
+    pub async fn set_limits(&self, limits: &[WalletLimits]) -> Result<Vec<Outcome>, ClientError> {
+        self.call(RequestRef::SetLimits(limits), outcomes).await
+    }
+
+    /// Freezes, unfreezes, closes and reopens wallets; one outcome each, in order.
+    pub async fn set_flags(&self, changes: &[FlagChange]) -> Result<Vec<Outcome>, ClientError> {
+        self.call(RequestRef::SetFlags(changes), outcomes).await
+    }
+
+    /// Replaces metadata of wallets; one outcome each, in order.
+    pub async fn set_metadata(&self, changes: &[WalletMetadata]) -> Result<Vec<Outcome>, ClientError> {
+        self.call(RequestRef::SetMetadata(changes), outcomes).await
     }
 
     /// Reads wallets; `None` where there is no such wallet.
@@ -223,7 +306,7 @@ impl Connection {
         self.call(RequestRef::LookupWallets(ids), wallet_views).await
     }
 
-    /// Reads transfers and their outcomes; `None` where the id is not used up.
+    /// Reads orders of any kind, with their outcomes and what has become of them; `None` where the id is not used up.
     pub async fn lookup_transfers(
         &self,
         ids: &[TransferId],
@@ -514,18 +597,31 @@ fn lost(error: &std::io::Error) -> ClientError {
 }
 
 fn has_positions_asked_for(reply: &Reply, request: RequestRef<'_>) -> bool {
-    let (Reply::CreateTransfers(created), RequestRef::CreateTransfers { transfers, with_balances }) =
-        (reply, request)
-    else {
-        return true;
-    };
-    created.positions.len() == if with_balances { transfers.len() } else { 0 }
+    let Some(answered) = reply.orders_answered() else { return true };
+    answered.positions.len() == if request.with_balances() { request.operation_count() } else { 0 }
 }
 
+/// Outcomes alone, of whatever has outcomes.
 pub(crate) fn outcomes(reply: Reply) -> Option<Vec<Outcome>> {
     match reply {
-        Reply::CreateAssets(outcomes) | Reply::CreateWallets(outcomes) => Some(outcomes),
-        Reply::CreateTransfers(created) => Some(created.outcomes),
+        Reply::CreateAssets(outcomes)
+        | Reply::CreateWallets(outcomes)
+        | Reply::SetLimits(outcomes)
+        | Reply::SetFlags(outcomes)
+        | Reply::SetMetadata(outcomes) => Some(outcomes),
+        orders => orders_answered(orders).map(|answered| answered.outcomes),
+    }
+}
+
+/// What answers orders, of whatever kind: it was checked before that the reply is to the request.
+pub(crate) fn orders_answered(reply: Reply) -> Option<OrdersAnswered> {
+    match reply {
+        Reply::CreateTransfers(answered)
+        | Reply::CreatePending(answered)
+        | Reply::PostPending(answered)
+        | Reply::VoidPending(answered)
+        | Reply::Reverse(answered)
+        | Reply::CreateTransactions(answered) => Some(answered),
         _ => None,
     }
 }
@@ -539,7 +635,6 @@ macro_rules! takes {
 }
 
 takes! {
-    transfers_created: CreateTransfers => TransfersCreated;
     wallet_views: LookupWallets => Vec<Option<WalletView>>;
     transfer_views: LookupTransfers => Vec<Option<TransferView>>;
     balance_views: Balances => Vec<Option<BalanceView>>;

@@ -27,6 +27,6 @@ pub use options::ClientOptions;
 // The vocabulary of a caller, so that one dependency is enough.
 pub use ledger;
 pub use protocol::{
-    AssetTrialBalance, BalanceView, ErrorCode, Limits, NewAsset, Operation, Pong, TransferView,
-    TransfersCreated, TrialBalance, WalletPosition, WalletView, Welcome,
+    AssetTrialBalance, BalanceView, ErrorCode, FlagChange, Limits, NewAsset, Operation, OrdersAnswered, Pong,
+    Progress, TransferView, TrialBalance, WalletLimits, WalletMetadata, WalletPosition, WalletView, Welcome,
 };

@@ -3,10 +3,14 @@
 
 use crate::fake_server::{FakeServer, Peer, error, fake_server, limits, outcome, pong, welcome};
 use crate::{Client, ClientError, ClientOptions, Connection};
-use ledger::{AssetId, Outcome, Status, Transfer, TransferId, WalletId};
+use ledger::{
+    AssetId, Leg, Memo, Outcome, OverdraftLimit, Pending, Post, Reversal, Side, Status, Transaction,
+    Transfer, TransferId, Void, WalletFlags, WalletId,
+};
 use protocol::{
-    BalanceView, ErrorCode, ErrorReply, FRAME_LIMIT_DEFAULT, FrameError, Limits, Operation, Reply, Request,
-    TransfersCreated, Welcome, decode_request, encode_reply,
+    BalanceView, ErrorCode, ErrorReply, FRAME_LIMIT_DEFAULT, FlagChange, FrameError, Limits, Operation,
+    OrdersAnswered, Reply, Request, WalletLimits, WalletMetadata, WalletPosition, Welcome, decode_request,
+    encode_reply,
 };
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -45,12 +49,12 @@ fn transfer(id: u128) -> Transfer {
 
 fn transfers(request: Request) -> Vec<Transfer> {
     let Request::CreateTransfers(request) = request else { panic!("not transfers: {request:?}") };
-    request.transfers
+    request.orders
 }
 
 fn created(statuses: &[Status]) -> Reply {
     let outcomes = statuses.iter().map(|&status| outcome(status)).collect();
-    Reply::CreateTransfers(TransfersCreated { outcomes, positions: Vec::new() })
+    Reply::CreateTransfers(OrdersAnswered { outcomes, positions: Vec::new() })
 }
 
 #[tokio::test(start_paused = true)]
@@ -351,7 +355,7 @@ async fn long_slices_are_split_by_a_client_and_refused_by_a_connection() {
             assert_eq!(batch.len(), expected);
             let outcomes =
                 batch.iter().map(|item| Outcome { seq: item.id.0 as u64, ..outcome(Status::Created) });
-            let reply = TransfersCreated { outcomes: outcomes.collect(), positions: Vec::new() };
+            let reply = OrdersAnswered { outcomes: outcomes.collect(), positions: Vec::new() };
             peer.reply(id, &Reply::CreateTransfers(reply)).await;
         }
     };
@@ -364,6 +368,148 @@ async fn long_slices_are_split_by_a_client_and_refused_by_a_connection() {
     let answer = connection.create_transfers(&items).await;
     assert!(matches!(answer, Err(ClientError::BatchTooLarge { given: 25, max: 10, .. })), "{answer:?}");
     assert_eq!(connection.in_flight(), 0);
+}
+
+/// Answers every item of any write with the number of its place in the batch, and orders with a position if asked to.
+fn numbered(request: &Request) -> Reply {
+    let count = request.operation_count();
+    let outcomes: Vec<Outcome> =
+        (1..=count as u64).map(|seq| Outcome { seq, ..outcome(Status::Created) }).collect();
+    let with_balances = request.as_ref().is_some_and(|request| request.with_balances());
+    let position = WalletPosition {
+        wallet: WalletId(1),
+        balance: 1,
+        debits_pending: 0,
+        credits_pending: 0,
+        available: None,
+        as_of_seq: 1,
+    };
+    let positions = if with_balances { vec![vec![position]; count] } else { Vec::new() };
+    let answered = OrdersAnswered { outcomes: outcomes.clone(), positions };
+    match request.operation() {
+        Operation::CreateTransfers => Reply::CreateTransfers(answered),
+        Operation::CreatePending => Reply::CreatePending(answered),
+        Operation::PostPending => Reply::PostPending(answered),
+        Operation::VoidPending => Reply::VoidPending(answered),
+        Operation::Reverse => Reply::Reverse(answered),
+        Operation::CreateTransactions => Reply::CreateTransactions(answered),
+        Operation::SetLimits => Reply::SetLimits(outcomes),
+        Operation::SetFlags => Reply::SetFlags(outcomes),
+        Operation::SetMetadata => Reply::SetMetadata(outcomes),
+        other => panic!("{other} has no outcomes"),
+    }
+}
+
+/// Loses the connection on the first request, then answers this one and those that follow.
+async fn lose_the_first_and_serve(peer: Peer, mut server: FakeServer, requests: usize) -> Vec<Request> {
+    let lost = peer.receive_and_close().await;
+    let mut peer = server.accept().await;
+    let mut served = Vec::new();
+    for _ in 0..requests {
+        let (id, request) = peer.receive().await;
+        peer.reply(id, &numbered(&request)).await;
+        served.push(request);
+    }
+    let operations = |request: &Request| (request.operation(), request.operation_count());
+    assert_eq!(served.first().map(operations), Some(operations(&lost)), "the same is sent again");
+    served
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_write_is_split_and_sent_again_and_answered_in_order() {
+    // What is asked for, given so many items, and the operation that it should become.
+    macro_rules! check {
+        ($method:ident, $operation:ident, $item:expr, $outcomes:expr) => {{
+            let items: Vec<_> = (1..=12_u128).map($item).collect();
+            let (client, peer, server) = client(options()).await;
+            let (answer, served) =
+                tokio::join!(client.$method(&items), lose_the_first_and_serve(peer, server, 2));
+            let seqs: Vec<u64> = $outcomes(answer.unwrap()).iter().map(|outcome| outcome.seq).collect();
+            assert_eq!(seqs, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 1, 2], stringify!($method));
+            let items_served: Vec<_> = served
+                .into_iter()
+                .flat_map(|request| match request {
+                    Request::$operation(request) => check!(@items $operation, request),
+                    other => panic!("{} became {other:?}", stringify!($method)),
+                })
+                .collect();
+            assert_eq!(items_served, items, stringify!($method));
+        }};
+        (@items SetLimits, $request:expr) => { $request.changes };
+        (@items SetFlags, $request:expr) => { $request.changes };
+        (@items SetMetadata, $request:expr) => { $request.changes };
+        (@items $operation:ident, $request:expr) => { $request.orders };
+    }
+    let alone = |outcomes: Vec<Outcome>| outcomes;
+    let with_positions = |answered: OrdersAnswered| {
+        assert_eq!(answered.positions.len(), answered.outcomes.len());
+        answered.outcomes
+    };
+    let memo = || Memo { code: 3, ..Memo::default() };
+    let pending = |id| Pending { transfer: transfer(id), timeout_s: 60 };
+    let post = |id| Post { id: TransferId(id), pending_id: TransferId(100), amount: 0, memo: memo() };
+    let void = |id| Void { id: TransferId(id), pending_id: TransferId(100), memo: memo() };
+    let reversal =
+        |id| Reversal { id: TransferId(id), reverses_id: TransferId(100), amount: 1, memo: memo() };
+    let transaction = |id| {
+        let leg = |wallet, side| Leg { wallet: WalletId(wallet), side, asset: AssetId(1), amount: id };
+        let legs = Box::new([leg(1, Side::Debit), leg(2, Side::Credit)]);
+        Transaction { id: TransferId(id), legs, memo: memo() }
+    };
+    check!(create_transfers, CreateTransfers, transfer, alone);
+    check!(create_transfers_with_balances, CreateTransfers, transfer, with_positions);
+    check!(create_pending, CreatePending, pending, alone);
+    check!(create_pending_with_balances, CreatePending, pending, with_positions);
+    check!(post_pending, PostPending, post, alone);
+    check!(post_pending_with_balances, PostPending, post, with_positions);
+    check!(void_pending, VoidPending, void, alone);
+    check!(void_pending_with_balances, VoidPending, void, with_positions);
+    check!(reverse, Reverse, reversal, alone);
+    check!(reverse_with_balances, Reverse, reversal, with_positions);
+    check!(create_transactions, CreateTransactions, transaction, alone);
+    check!(create_transactions_with_balances, CreateTransactions, transaction, with_positions);
+    let limits = |id| WalletLimits {
+        wallet: WalletId(id),
+        overdraft_limit: OverdraftLimit::Limited(5),
+        balance_max: 9,
+    };
+    let flags =
+        |id| FlagChange { wallet: WalletId(id), set: WalletFlags::CLOSED, clear: WalletFlags::DEBIT_FROZEN };
+    let metadata = |id| WalletMetadata { wallet: WalletId(id), metadata: Box::from(*b"gold") };
+    check!(set_limits, SetLimits, limits, alone);
+    check!(set_flags, SetFlags, flags, alone);
+    check!(set_metadata, SetMetadata, metadata, alone);
+}
+
+#[tokio::test(start_paused = true)]
+async fn positions_that_were_not_asked_for_or_are_missing_are_not_taken() {
+    let position = Vec::new();
+    for (with_balances, positions) in [(true, Vec::new()), (false, vec![position])] {
+        let (connection, mut peer, _server) = connection().await;
+        let voids = [Void { id: TransferId(1), pending_id: TransferId(2), memo: Memo::default() }];
+        let serve = async {
+            let (id, _) = peer.receive().await;
+            let outcomes = vec![outcome(Status::Created)];
+            peer.reply(id, &Reply::VoidPending(OrdersAnswered { outcomes, positions })).await;
+        };
+        let call = async {
+            if with_balances {
+                connection.void_pending_with_balances(&voids).await.map(|answered| answered.outcomes)
+            } else {
+                connection.void_pending(&voids).await
+            }
+        };
+        let (answer, ()) = tokio::join!(call, serve);
+        assert!(matches!(answer, Err(ClientError::OutcomeUnknown { .. })), "{with_balances}: {answer:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_a_wallet_that_is_not_answered_leaves_its_outcome_unknown() {
+    let (connection, peer, _server) = connection().await;
+    let changes = [WalletMetadata { wallet: WalletId(1), metadata: Box::default() }];
+    let (answer, _) = tokio::join!(connection.set_metadata(&changes), peer.receive_and_close());
+    assert!(matches!(answer, Err(ClientError::OutcomeUnknown { answered: 0, .. })), "{answer:?}");
 }
 
 #[tokio::test(start_paused = true)]

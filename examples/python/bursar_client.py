@@ -30,6 +30,14 @@ LOOKUP_TRANSFERS = 6
 BALANCES = 7
 TRIAL_BALANCE = 8
 PING = 9
+CREATE_PENDING = 10
+POST_PENDING = 11
+VOID_PENDING = 12
+REVERSE = 13
+CREATE_TRANSACTIONS = 14
+SET_LIMITS = 15
+SET_FLAGS = 16
+SET_METADATA = 17
 ERROR = 255
 
 DEBIT_FROZEN = 1
@@ -53,6 +61,13 @@ STATUS_NAMES = {
     47: "metadata_too_large",
     48: "asset_scale_too_large",
     49: "asset_code_invalid",
+    50: "too_few_legs",
+    51: "too_many_legs",
+    52: "wallet_in_two_assets",
+    53: "legs_do_not_balance",
+    54: "reference_must_not_be_zero",
+    55: "refers_to_itself",
+    56: "flag_set_and_cleared",
     80: "exists",
     81: "exists_with_different_debit_wallet",
     82: "exists_with_different_credit_wallet",
@@ -67,8 +82,27 @@ STATUS_NAMES = {
     91: "exists_with_different_overdraft_limit",
     92: "exists_with_different_balance_max",
     93: "exists_with_different_scale",
+    94: "exists_with_different_kind",
+    95: "exists_with_different_pending_id",
+    96: "exists_with_different_reverses_id",
+    97: "exists_with_different_timeout",
+    98: "exists_with_different_legs",
     99: "id_already_refused",
+    100: "pending_not_found",
+    101: "not_pending",
+    102: "pending_already_posted",
+    103: "pending_already_voided",
+    104: "pending_expired",
+    105: "exceeds_pending_amount",
+    110: "original_not_found",
+    111: "original_not_reversible",
+    112: "original_already_reversed",
+    113: "transaction_reversed_in_full_only",
+    114: "exceeds_original_amount",
     150: "asset_not_found",
+    151: "wallet_not_found",
+    152: "balance_not_zero",
+    153: "holds_are_open",
     200: "debit_wallet_not_found",
     201: "debit_wallet_asset_mismatch",
     202: "debit_wallet_closed",
@@ -81,6 +115,7 @@ STATUS_NAMES = {
     223: "credit_wallet_frozen",
     224: "credit_wallet_overflow",
     225: "limit_exceeded",
+    240: "leg_refused",
     300: "contended",
     301: "wallet_quarantined",
     302: "unavailable",
@@ -106,6 +141,11 @@ ERROR_NAMES = {
     16: "timed_out",
     17: "too_many_connections",
 }
+
+HOLD_STATES = ["open", "posted", "voided", "expired"]
+
+NEVER = 2**64 - 1
+"""As the time at which a hold expires."""
 
 Id = Union[int, uuid.UUID]
 T = TypeVar("T")
@@ -163,6 +203,97 @@ class Transfer:
 
 
 @dataclass(frozen=True)
+class Memo:
+    """Your notes on an order; those of a transfer stand in the transfer itself."""
+
+    group_id: Id = 0
+    code: int = 0
+    effective_at_ns: int = 0
+    metadata: bytes = b""
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A hold. It expires `timeout_s` seconds after it was made; 0 for never."""
+
+    transfer: Transfer
+    timeout_s: int = 0
+
+    @property
+    def id(self) -> Id:
+        return self.transfer.id
+
+
+@dataclass(frozen=True)
+class Post:
+    """Captures a hold: `amount` of it, or all of it with 0. The rest is released."""
+
+    id: Id
+    pending_id: Id
+    amount: int = 0
+    memo: Memo = Memo()
+
+
+@dataclass(frozen=True)
+class Void:
+    """Releases a hold."""
+
+    id: Id
+    pending_id: Id
+    memo: Memo = Memo()
+
+
+@dataclass(frozen=True)
+class Reversal:
+    """Moves back `amount` of what an earlier order has moved, or all that is left of it with 0."""
+
+    id: Id
+    reverses_id: Id
+    amount: int = 0
+    memo: Memo = Memo()
+
+
+@dataclass(frozen=True)
+class Leg:
+    wallet: Id
+    is_credit: bool
+    asset: int
+    amount: int
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """2 to 64 legs, all or nothing; in each asset, the debits are the credits."""
+
+    id: Id
+    legs: List[Leg]
+    memo: Memo = Memo()
+
+
+Order = Union[Transfer, Pending, Post, Void, Reversal, Transaction]
+
+
+@dataclass(frozen=True)
+class WalletLimits:
+    wallet: Id
+    overdraft_limit: Optional[int]
+    balance_max: int
+
+
+@dataclass(frozen=True)
+class FlagChange:
+    wallet: Id
+    set: int = 0
+    clear: int = 0
+
+
+@dataclass(frozen=True)
+class WalletMetadata:
+    wallet: Id
+    metadata: bytes
+
+
+@dataclass(frozen=True)
 class Outcome:
     status: str
     replayed: bool
@@ -187,6 +318,8 @@ class Position:
 class WalletPosition:
     wallet: int
     balance: int
+    debits_pending: int
+    credits_pending: int
     available: Optional[int]
     as_of_seq: int
 
@@ -204,9 +337,30 @@ class WalletView:
 
 
 @dataclass(frozen=True)
+class Hold:
+    """What has become of a hold: its state is one of HOLD_STATES, and it may expire NEVER."""
+
+    debit_wallet: int
+    credit_wallet: int
+    asset: int
+    amount: int
+    expires_at_ns: int
+    state: str
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What has become of what was moved. Of a transaction, the amount is 1, which is all of it."""
+
+    amount: int
+    reversed: int
+
+
+@dataclass(frozen=True)
 class TransferView:
-    transfer: Transfer
+    order: Order
     outcome: Outcome
+    progress: Union[Hold, Moved, None]
 
 
 @dataclass(frozen=True)
@@ -289,11 +443,7 @@ class Writer:
         self.unsigned(4, wallet.asset)
         self.unsigned(2, wallet.code)
         self.unsigned(2, wallet.flags)
-        if wallet.overdraft_limit is None:
-            self.unsigned(4, 1)
-        else:
-            self.unsigned(4, 0)
-            self.unsigned(16, wallet.overdraft_limit)
+        self.overdraft_limit(wallet.overdraft_limit)
         self.unsigned(16, wallet.balance_max)
         self.data(wallet.metadata)
 
@@ -307,6 +457,66 @@ class Writer:
         self.unsigned(2, transfer.code)
         self.unsigned(8, transfer.effective_at_ns)
         self.data(transfer.metadata)
+
+
+    def memo(self, memo: Memo) -> None:
+        self.id(memo.group_id)
+        self.unsigned(2, memo.code)
+        self.unsigned(8, memo.effective_at_ns)
+        self.data(memo.metadata)
+
+    def pending(self, pending: Pending) -> None:
+        self.transfer(pending.transfer)
+        self.unsigned(4, pending.timeout_s)
+
+    def post(self, post: Post) -> None:
+        self.id(post.id)
+        self.id(post.pending_id)
+        self.unsigned(16, post.amount)
+        self.memo(post.memo)
+
+    def void(self, void: Void) -> None:
+        self.id(void.id)
+        self.id(void.pending_id)
+        self.memo(void.memo)
+
+    def reversal(self, reversal: Reversal) -> None:
+        self.id(reversal.id)
+        self.id(reversal.reverses_id)
+        self.unsigned(16, reversal.amount)
+        self.memo(reversal.memo)
+
+    def leg(self, leg: Leg) -> None:
+        self.id(leg.wallet)
+        self.unsigned(1, int(leg.is_credit))
+        self.unsigned(4, leg.asset)
+        self.unsigned(16, leg.amount)
+
+    def transaction(self, transaction: Transaction) -> None:
+        self.id(transaction.id)
+        self.memo(transaction.memo)
+        self.list(transaction.legs, self.leg)
+
+    def overdraft_limit(self, limit: Optional[int]) -> None:
+        if limit is UNLIMITED:
+            self.unsigned(4, 1)
+        else:
+            self.unsigned(4, 0)
+            self.unsigned(16, limit)
+
+    def limits(self, limits: WalletLimits) -> None:
+        self.id(limits.wallet)
+        self.overdraft_limit(limits.overdraft_limit)
+        self.unsigned(16, limits.balance_max)
+
+    def flag_change(self, change: FlagChange) -> None:
+        self.id(change.wallet)
+        self.unsigned(2, change.set)
+        self.unsigned(2, change.clear)
+
+    def wallet_metadata(self, metadata: WalletMetadata) -> None:
+        self.id(metadata.wallet)
+        self.data(metadata.metadata)
 
 
 class Reader:
@@ -365,6 +575,10 @@ class Reader:
             detail = {"limit": self.unsigned(16)}
         elif variant == 3:
             detail = {"first_status": status_name(self.unsigned(2))}
+        elif variant == 4:
+            detail = {"left": self.unsigned(16)}
+        elif variant == 5:
+            detail = {"index": self.unsigned(1), "status": status_name(self.unsigned(2))}
         elif variant != 0:
             raise ProtocolError(f"refusal detail {variant} is not known")
         return Outcome(status, replayed, seq, timestamp_ns, detail)
@@ -403,6 +617,52 @@ class Reader:
             metadata=self.data(),
         )
 
+    def memo(self) -> Memo:
+        return Memo(self.unsigned(16), self.unsigned(2), self.unsigned(8), self.data())
+
+    def leg(self) -> Leg:
+        return Leg(self.unsigned(16), self.flag(), self.unsigned(4), self.unsigned(16))
+
+    def order(self) -> Order:
+        kind = self.unsigned(1)
+        if kind == 1:
+            return self.transfer()
+        if kind == 2:
+            return Pending(self.transfer(), self.unsigned(4))
+        if kind == 3:
+            return Post(self.unsigned(16), self.unsigned(16), self.unsigned(16), self.memo())
+        if kind == 4:
+            return Void(self.unsigned(16), self.unsigned(16), self.memo())
+        if kind == 6:
+            return Reversal(self.unsigned(16), self.unsigned(16), self.unsigned(16), self.memo())
+        if kind == 7:
+            id, memo, legs = self.unsigned(16), self.memo(), self.list(self.leg)
+            return Transaction(id, legs, memo)
+        raise ProtocolError(f"an order of kind {kind} is not known")
+
+    def progress(self) -> Union[Hold, Moved, None]:
+        variant = self.unsigned(4)
+        if variant == 0:
+            return None
+        if variant == 1:
+            return Hold(
+                debit_wallet=self.unsigned(16),
+                credit_wallet=self.unsigned(16),
+                asset=self.unsigned(4),
+                amount=self.unsigned(16),
+                expires_at_ns=self.unsigned(8),
+                state=self.hold_state(),
+            )
+        if variant == 2:
+            return Moved(self.unsigned(16), self.unsigned(16))
+        raise ProtocolError(f"progress {variant} is not known")
+
+    def hold_state(self) -> str:
+        variant = self.unsigned(4)
+        if variant >= len(HOLD_STATES):
+            raise ProtocolError(f"the state {variant} of a hold is not known")
+        return HOLD_STATES[variant]
+
     def position(self) -> Position:
         return Position(self.unsigned(16), self.unsigned(16), self.unsigned(16), self.unsigned(16))
 
@@ -410,7 +670,14 @@ class Reader:
         return self.option(self.i128)
 
     def wallet_position(self) -> WalletPosition:
-        return WalletPosition(self.unsigned(16), self.i128(), self.available(), self.unsigned(8))
+        return WalletPosition(
+            wallet=self.unsigned(16),
+            balance=self.i128(),
+            debits_pending=self.unsigned(16),
+            credits_pending=self.unsigned(16),
+            available=self.available(),
+            as_of_seq=self.unsigned(8),
+        )
 
     def wallet_view(self) -> WalletView:
         return WalletView(
@@ -425,7 +692,7 @@ class Reader:
         )
 
     def transfer_view(self) -> TransferView:
-        return TransferView(self.transfer(), self.outcome())
+        return TransferView(self.order(), self.outcome(), self.progress())
 
     def balance(self) -> Balance:
         return Balance(self.i128(), self.available(), self.position(), self.unsigned(8))
@@ -447,6 +714,10 @@ class Reader:
             idle_timeout_ms=self.unsigned(4),
             batch_max=dict(self.list(self.batch_max)),
         )
+
+
+Answered = Tuple[List[Outcome], List[List[WalletPosition]]]
+"""The outcomes of orders, and for each the positions of its wallets."""
 
 
 class BursarClient:
@@ -502,24 +773,75 @@ class BursarClient:
         return self._exchange(CREATE_WALLETS, request, lambda reply: reply.list(reply.outcome))
 
     def create_transfers(self, transfers: List[Transfer]) -> List[Outcome]:
-        return self._create_transfers(transfers, False)[0]
+        """Moves amounts from one wallet to another."""
+        return self._orders(CREATE_TRANSFERS, transfers, Writer.transfer, False)[0]
 
-    def create_transfers_with_balances(
-        self, transfers: List[Transfer]
-    ) -> Tuple[List[Outcome], List[List[WalletPosition]]]:
-        return self._create_transfers(transfers, True)
+    def create_transfers_with_balances(self, transfers: List[Transfer]) -> Answered:
+        return self._orders(CREATE_TRANSFERS, transfers, Writer.transfer, True)
 
-    def _create_transfers(
-        self, transfers: List[Transfer], with_balances: bool
-    ) -> Tuple[List[Outcome], List[List[WalletPosition]]]:
+    def create_pending(self, pending: List[Pending]) -> List[Outcome]:
+        """Holds amounts."""
+        return self._orders(CREATE_PENDING, pending, Writer.pending, False)[0]
+
+    def create_pending_with_balances(self, pending: List[Pending]) -> Answered:
+        return self._orders(CREATE_PENDING, pending, Writer.pending, True)
+
+    def post_pending(self, posts: List[Post]) -> List[Outcome]:
+        """Captures holds."""
+        return self._orders(POST_PENDING, posts, Writer.post, False)[0]
+
+    def post_pending_with_balances(self, posts: List[Post]) -> Answered:
+        return self._orders(POST_PENDING, posts, Writer.post, True)
+
+    def void_pending(self, voids: List[Void]) -> List[Outcome]:
+        """Releases holds."""
+        return self._orders(VOID_PENDING, voids, Writer.void, False)[0]
+
+    def void_pending_with_balances(self, voids: List[Void]) -> Answered:
+        return self._orders(VOID_PENDING, voids, Writer.void, True)
+
+    def reverse(self, reversals: List[Reversal]) -> List[Outcome]:
+        """Moves back what earlier orders have moved."""
+        return self._orders(REVERSE, reversals, Writer.reversal, False)[0]
+
+    def reverse_with_balances(self, reversals: List[Reversal]) -> Answered:
+        return self._orders(REVERSE, reversals, Writer.reversal, True)
+
+    def create_transactions(self, transactions: List[Transaction]) -> List[Outcome]:
+        """Moves amounts between several wallets, each transaction in full or not at all."""
+        return self._orders(CREATE_TRANSACTIONS, transactions, Writer.transaction, False)[0]
+
+    def create_transactions_with_balances(self, transactions: List[Transaction]) -> Answered:
+        return self._orders(CREATE_TRANSACTIONS, transactions, Writer.transaction, True)
+
+    def _orders(
+        self, message_type: int, orders: List[T], write: Callable[[Writer, T], None], with_balances: bool
+    ) -> Answered:
         request = self._request()
         request.unsigned(1, int(with_balances))
-        request.list(transfers, request.transfer)
+        request.list(orders, lambda order: write(request, order))
         return self._exchange(
-            CREATE_TRANSFERS,
+            message_type,
             request,
             lambda reply: (reply.list(reply.outcome), reply.list(lambda: reply.list(reply.wallet_position))),
         )
+
+    def set_limits(self, limits: List[WalletLimits]) -> List[Outcome]:
+        """Sets both limits of wallets."""
+        return self._changes(SET_LIMITS, limits, Writer.limits)
+
+    def set_flags(self, changes: List[FlagChange]) -> List[Outcome]:
+        """Freezes, unfreezes, closes and reopens wallets."""
+        return self._changes(SET_FLAGS, changes, Writer.flag_change)
+
+    def set_metadata(self, changes: List[WalletMetadata]) -> List[Outcome]:
+        """Replaces the metadata of wallets."""
+        return self._changes(SET_METADATA, changes, Writer.wallet_metadata)
+
+    def _changes(self, message_type: int, changes: List[T], write: Callable[[Writer, T], None]) -> List[Outcome]:
+        request = self._request()
+        request.list(changes, lambda change: write(request, change))
+        return self._exchange(message_type, request, lambda reply: reply.list(reply.outcome))
 
     def lookup_wallets(self, ids: List[Id]) -> List[Optional[WalletView]]:
         return self._lookup(LOOKUP_WALLETS, ids, Reader.wallet_view)

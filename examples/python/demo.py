@@ -12,7 +12,31 @@ import sys
 import uuid
 from typing import Any
 
-from bursar_client import SYSTEM, UNLIMITED, Asset, BursarClient, BursarError, NewWallet, Transfer
+from bursar_client import (
+    CLOSED,
+    CREDIT_FROZEN,
+    DEBIT_FROZEN,
+    NEVER,
+    SYSTEM,
+    UNLIMITED,
+    Asset,
+    BursarClient,
+    BursarError,
+    FlagChange,
+    Hold,
+    Leg,
+    Memo,
+    Moved,
+    NewWallet,
+    Pending,
+    Post,
+    Reversal,
+    Transaction,
+    Transfer,
+    Void,
+    WalletLimits,
+    WalletMetadata,
+)
 
 ASSET = Asset(id=9001, code="DEMO", scale=2)
 BANK = NewWallet(
@@ -94,8 +118,9 @@ def demo(bursar: BursarClient) -> None:
 
     print("what was done can be looked up")
     [done, refused, unknown] = bursar.lookup_transfers([payment.id, too_large.id, uuid.uuid4()])
-    expect("the payment", done and (done.transfer.amount, done.outcome.status), (2_550, "created"))
-    expect("its group", done and done.transfer.group_id, 7)
+    expect("the payment", done and (done.order.amount, done.outcome.status), (2_550, "created"))
+    expect("its group", done and done.order.group_id, 7)
+    expect("nothing of it was reversed", done and done.progress, Moved(2_550, 0))
     expect("the refusal", refused and refused.outcome.status, "insufficient_funds")
     expect("an unknown id", unknown, None)
     [wallet, nobody] = bursar.lookup_wallets([alice, uuid.uuid4()])
@@ -110,6 +135,11 @@ def demo(bursar: BursarClient) -> None:
     if of_bank:
         print(f"  the bank: {units(of_bank.balance)}")
 
+    holds(bursar, alice, bob)
+    reversals(bursar, payment, alice, bob)
+    transactions(bursar, alice, bob)
+    settings(bursar, alice, bob)
+
     print("trial balance")
     trial_balance = bursar.trial_balance()
     for line in trial_balance.assets:
@@ -122,6 +152,146 @@ def demo(bursar: BursarClient) -> None:
     print("ping")
     pong = bursar.ping()
     expect("everything is on disk", pong.durable_seq >= trial_balance.as_of_seq, True)
+
+
+def holds(bursar: BursarClient, alice: uuid.UUID, bob: uuid.UUID) -> None:
+    """Alice has 174.50 and bob 25.50 before it; she pays him 45.00 in it."""
+    print("a hold of 50.00 counts at once; 30.00 of it is captured, and the rest released")
+    hold = Pending(Transfer(uuid.uuid4(), alice, bob, ASSET.id, 5_000), timeout_s=3_600)
+    [outcome], [positions] = bursar.create_pending_with_balances([hold])
+    expect("hold", outcome.status, "created")
+    expect("alice's balance, held and available", shown(positions[0]), (17_450, 5_000, 12_450))
+    expect("to come to bob", positions[1].credits_pending, 5_000)
+    [view] = bursar.lookup_transfers([hold.id])
+    progress = view and view.progress
+    expect("looked up, it is open", isinstance(progress, Hold) and progress.state, "open")
+    expect("and expires an hour later", progress.expires_at_ns - outcome.timestamp_ns, 3_600 * 10**9)
+    too_much = Post(uuid.uuid4(), hold.id, 5_001)
+    [outcome] = bursar.post_pending([too_much])
+    expect("more than is held", (outcome.status, outcome.detail), ("exceeds_pending_amount", {"left": 5_000}))
+    capture = Post(uuid.uuid4(), hold.id, 3_000, Memo(code=2, metadata=b"shipped in part"))
+    [outcome], [positions] = bursar.post_pending_with_balances([capture])
+    expect("capture in part", outcome.status, "created")
+    expect("alice's balance, held and available", shown(positions[0]), (14_450, 0, 14_450))
+    [again] = bursar.post_pending([capture])
+    expect("the same capture again", (again.status, again.seq), ("exists", outcome.seq))
+    [outcome] = bursar.void_pending([Void(uuid.uuid4(), hold.id)])
+    expect("a release after it", outcome.status, "pending_already_posted")
+
+    print("a hold that never expires is captured in full, another one is released")
+    whole, released = (Pending(Transfer(uuid.uuid4(), alice, bob, ASSET.id, 1_500)) for _ in range(2))
+    outcomes = bursar.create_pending([whole, released])
+    expect("two holds", [outcome.status for outcome in outcomes], ["created", "created"])
+    [outcome] = bursar.post_pending([Post(uuid.uuid4(), whole.id)])
+    expect("capture", outcome.status, "created")
+    [outcome] = bursar.void_pending([Void(uuid.uuid4(), released.id)])
+    expect("release", outcome.status, "created")
+    views = bursar.lookup_transfers([whole.id, released.id, capture.id, too_much.id])
+    ends = [view and getattr(view.progress, "state", None) for view in views[:2]]
+    expect("how they have ended", ends, ["posted", "voided"])
+    expect("when they would have expired", views[0] and views[0].progress.expires_at_ns, NEVER)
+    expect("the notes on the capture", views[2] and views[2].order.memo, capture.memo)
+    expect("what it has moved", views[2] and views[2].progress, Moved(3_000, 0))
+    expect("the capture that was refused", views[3] and views[3].progress, None)
+    [of_alice, of_bob] = bursar.balances([alice, bob])
+    expect("alice and bob", (of_alice.balance, of_bob.balance), (12_950, 7_050))
+
+
+def reversals(bursar: BursarClient, payment: Transfer, alice: uuid.UUID, bob: uuid.UUID) -> None:
+    """Alice gets her payment of 25.50 back."""
+    print("a payment is reversed, first in part, then the rest of it")
+    part = Reversal(uuid.uuid4(), payment.id, 550)
+    [outcome] = bursar.reverse([part])
+    expect("in part", outcome.status, "created")
+    [outcome] = bursar.reverse([Reversal(uuid.uuid4(), payment.id, 2_001)])
+    expect("more than is left", (outcome.status, outcome.detail), ("exceeds_original_amount", {"left": 2_000}))
+    [outcome], [positions] = bursar.reverse_with_balances([Reversal(uuid.uuid4(), payment.id)])
+    expect("the rest", outcome.status, "created")
+    expect("taken from bob, given to alice", [position.wallet for position in positions], [bob.int, alice.int])
+    [outcome] = bursar.reverse([Reversal(uuid.uuid4(), payment.id)])
+    expect("once more", outcome.status, "original_already_reversed")
+    [original, view] = bursar.lookup_transfers([payment.id, part.id])
+    expect("the payment was moved and moved back", original and original.progress, Moved(2_550, 2_550))
+    expect("a reversal itself stays", view and view.progress, None)
+    [of_alice, of_bob] = bursar.balances([alice, bob])
+    expect("alice and bob", (of_alice.balance, of_bob.balance), (15_500, 4_500))
+
+
+def transactions(bursar: BursarClient, alice: uuid.UUID, bob: uuid.UUID) -> None:
+    """Alice pays 10.00, of which bob gets 9.00 and the bank a fee; all of it is reversed."""
+    print("a purchase with a fee is one transaction")
+
+    def purchase(amount: int, fee: int) -> Transaction:
+        legs = [(alice, False, amount), (bob, True, amount - fee), (BANK.id, True, fee)]
+        return Transaction(uuid.uuid4(), [Leg(wallet, is_credit, ASSET.id, part) for wallet, is_credit, part in legs])
+
+    done = purchase(1_000, 100)
+    [outcome], [positions] = bursar.create_transactions_with_balances([done])
+    expect("purchase", outcome.status, "created")
+    expect("alice gives, so she is first", (positions[0].wallet, positions[0].balance), (alice.int, 14_500))
+    expect("three wallets took part", len(positions), 3)
+    too_large, unbalanced = purchase(99_999, 9), Transaction(uuid.uuid4(), done.legs[:2])
+    outcomes = bursar.create_transactions([too_large, unbalanced])
+    expect("one that alice cannot pay", outcomes[0].status, "leg_refused")
+    expect("which leg, and why", outcomes[0].detail, {"index": 0, "status": "insufficient_funds"})
+    expect("one that does not balance", outcomes[1].status, "legs_do_not_balance")
+    [outcome] = bursar.reverse([Reversal(uuid.uuid4(), done.id, 500)])
+    expect("half of a transaction back", outcome.status, "transaction_reversed_in_full_only")
+    [outcome] = bursar.reverse([Reversal(uuid.uuid4(), done.id)])
+    expect("all of it", outcome.status, "created")
+    [view] = bursar.lookup_transfers([done.id])
+    expect("looked up", view and (len(view.order.legs), view.progress), (3, Moved(1, 1)))
+    [of_alice, of_bob] = bursar.balances([alice, bob])
+    expect("alice and bob", (of_alice.balance, of_bob.balance), (15_500, 4_500))
+
+
+def settings(bursar: BursarClient, alice: uuid.UUID, bob: uuid.UUID) -> None:
+    """Freezes alice and lets her go, gives her credit, and closes bob's wallet."""
+    print("a frozen wallet takes nothing new, but what was held before goes through")
+    hold = Pending(Transfer(uuid.uuid4(), alice, bob, ASSET.id, 500))
+    [outcome] = bursar.create_pending([hold])
+    expect("hold", outcome.status, "created")
+    freeze = FlagChange(alice, set=DEBIT_FROZEN | CREDIT_FROZEN)
+    [frozen] = bursar.set_flags([freeze])
+    expect("freeze", frozen.status, "created")
+    [outcome] = bursar.set_flags([freeze])
+    expect("frozen already, as its newest entry says", (outcome.status, outcome.seq), ("exists", frozen.seq))
+    outcomes = bursar.create_transfers(
+        [Transfer(uuid.uuid4(), alice, bob, ASSET.id, 1), Transfer(uuid.uuid4(), BANK.id, alice, ASSET.id, 1)]
+    )
+    expect("from and to her", [o.status for o in outcomes], ["debit_wallet_frozen", "credit_wallet_frozen"])
+    [outcome] = bursar.post_pending([Post(uuid.uuid4(), hold.id)])
+    expect("the capture", outcome.status, "created")
+    [outcome] = bursar.set_flags([FlagChange(alice, clear=DEBIT_FROZEN | CREDIT_FROZEN)])
+    expect("unfreeze", outcome.status, "created")
+
+    print("limits and metadata")
+    [outcome] = bursar.set_limits([WalletLimits(alice, overdraft_limit=2_000, balance_max=50_000)])
+    expect("limits", outcome.status, "created")
+    [outcome] = bursar.set_metadata([WalletMetadata(alice, b"gold")])
+    expect("metadata", outcome.status, "created")
+    [view] = bursar.lookup_wallets([alice])
+    terms = view and view.terms
+    expect("the limits now", terms and (terms.overdraft_limit, terms.balance_max), (2_000, 50_000))
+    expect("the metadata now", terms and terms.metadata, b"gold")
+    expect("the credit can be spent", view and view.available, 15_000 + 2_000)
+
+    print("a wallet is closed when nothing is left in it")
+    close = FlagChange(bob, set=CLOSED)
+    [outcome] = bursar.set_flags([close])
+    expect("with a balance", outcome.status, "balance_not_zero")
+    [outcome] = bursar.create_transfers([Transfer(uuid.uuid4(), bob, BANK.id, ASSET.id, 5_000)])
+    expect("paid out", outcome.status, "created")
+    [outcome] = bursar.set_flags([close])
+    expect("without", outcome.status, "created")
+    [outcome] = bursar.create_transfers([Transfer(uuid.uuid4(), alice, bob, ASSET.id, 1)])
+    expect("a payment to it", outcome.status, "credit_wallet_closed")
+    [outcome] = bursar.set_flags([FlagChange(uuid.uuid4(), set=CLOSED)])
+    expect("a wallet that does not exist", outcome.status, "wallet_not_found")
+
+
+def shown(position: Any) -> Any:
+    return position.balance, position.debits_pending, position.available
 
 
 def main() -> None:

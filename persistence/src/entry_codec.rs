@@ -5,8 +5,11 @@
 
 use crate::error::PersistenceError;
 use bincode::config::{Configuration, LittleEndian, Varint};
+use bincode::de::Decoder;
+use bincode::enc::Encoder;
 use bincode::enc::write::Writer;
-use bincode::error::EncodeError;
+use bincode::error::{DecodeError, EncodeError};
+use ledger::order::LEGS_MAX;
 use ledger::{
     Asset, AssetCode, AssetId, Entry, HoldTerms, Leg, Memo, NewWallet, Order, OverdraftLimit, Owner, Pending,
     Post, Refusal, RefusalDetail, Reversal, ReversedFacts, Setting, Side, Status, Transaction, Transfer,
@@ -44,7 +47,7 @@ enum StoredEntry<'a> {
     },
     Reversed {
         reversal: StoredReversal<'a>,
-        legs: Vec<StoredLeg>,
+        legs: StoredLegs,
         of_transaction: bool,
         amount: u128,
         original_amount: u128,
@@ -111,7 +114,7 @@ struct StoredReversal<'a> {
 #[derive(bincode::Encode, bincode::BorrowDecode)]
 struct StoredTransaction<'a> {
     id: u128,
-    legs: Vec<StoredLeg>,
+    legs: StoredLegs,
     memo: StoredMemo<'a>,
 }
 
@@ -122,6 +125,27 @@ struct StoredLeg {
     asset: u32,
     amount: u128,
 }
+
+/// Legs, written as any list: how many, then each. Read, the number is checked before anything is made of it.
+struct StoredLegs(Vec<StoredLeg>);
+
+impl bincode::Encode for StoredLegs {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        self.0.encode(encoder)
+    }
+}
+
+impl<Context> bincode::Decode<Context> for StoredLegs {
+    fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        let count = u64::decode(decoder)?;
+        if count > LEGS_MAX as u64 {
+            return Err(DecodeError::OtherString(format!("{count} legs are more than {LEGS_MAX}")));
+        }
+        (0..count).map(|_| StoredLeg::decode(decoder)).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+bincode::impl_borrow_decode!(StoredLegs);
 
 #[derive(bincode::Encode, bincode::Decode)]
 struct StoredHold {
@@ -423,24 +447,24 @@ fn loaded_hold(stored: &StoredHold) -> HoldTerms {
     }
 }
 
-fn stored_legs(legs: &[Leg]) -> Vec<StoredLeg> {
+fn stored_legs(legs: &[Leg]) -> StoredLegs {
     let stored = |leg: &Leg| StoredLeg {
         wallet: leg.wallet.0,
         is_credit: leg.side == Side::Credit,
         asset: leg.asset.0,
         amount: leg.amount,
     };
-    legs.iter().map(stored).collect()
+    StoredLegs(legs.iter().map(stored).collect())
 }
 
-fn loaded_legs(stored: &[StoredLeg]) -> Box<[Leg]> {
+fn loaded_legs(stored: &StoredLegs) -> Box<[Leg]> {
     let loaded = |leg: &StoredLeg| Leg {
         wallet: WalletId(leg.wallet),
         side: if leg.is_credit { Side::Credit } else { Side::Debit },
         asset: AssetId(leg.asset),
         amount: leg.amount,
     };
-    stored.iter().map(loaded).collect()
+    stored.0.iter().map(loaded).collect()
 }
 
 fn stored_pending(pending: &Pending) -> StoredPending<'_> {
@@ -623,26 +647,154 @@ mod tests {
             })
     }
 
-    fn any_entry() -> impl Strategy<Value = Entry> {
-        let detail = prop_oneof![
-            Just(Refusal::from(Status::CreditWalletNotFound)),
-            (any::<u128>(), any::<u128>()).prop_map(|(available, required)| Refusal {
-                status: Status::InsufficientFunds,
-                detail: RefusalDetail::InsufficientFunds { available, required },
+    fn any_memo() -> impl Strategy<Value = Memo> {
+        let metadata = prop::collection::vec(any::<u8>(), 0..=256);
+        (any::<u128>(), any::<u16>(), any::<u64>(), metadata).prop_map(
+            |(group_id, code, effective_at_ns, metadata)| Memo {
+                group_id,
+                code,
+                effective_at_ns,
+                metadata: metadata.into(),
+            },
+        )
+    }
+
+    fn any_legs() -> impl Strategy<Value = Box<[Leg]>> {
+        let leg = (any::<u128>(), any::<bool>(), any::<u32>(), any::<u128>()).prop_map(
+            |(wallet, is_credit, asset, amount)| Leg {
+                wallet: WalletId(wallet),
+                side: if is_credit { Side::Credit } else { Side::Debit },
+                asset: AssetId(asset),
+                amount,
+            },
+        );
+        prop_oneof![
+            4 => prop::collection::vec(leg.clone(), 0..6),
+            1 => prop::collection::vec(leg, LEGS_MAX..=LEGS_MAX),
+        ]
+        .prop_map(Vec::into_boxed_slice)
+    }
+
+    fn any_post() -> impl Strategy<Value = Post> {
+        (any::<u128>(), any::<u128>(), any::<u128>(), any_memo()).prop_map(
+            |(id, pending_id, amount, memo)| Post {
+                id: TransferId(id),
+                pending_id: TransferId(pending_id),
+                amount,
+                memo,
+            },
+        )
+    }
+
+    fn any_void() -> impl Strategy<Value = Void> {
+        any_post().prop_map(|Post { id, pending_id, memo, .. }| Void { id, pending_id, memo })
+    }
+
+    fn any_reversal() -> impl Strategy<Value = Reversal> {
+        any_post().prop_map(|Post { id, pending_id, amount, memo }| Reversal {
+            id,
+            reverses_id: pending_id,
+            amount,
+            memo,
+        })
+    }
+
+    fn any_transaction() -> impl Strategy<Value = Transaction> {
+        (any::<u128>(), any_legs(), any_memo()).prop_map(|(id, legs, memo)| Transaction {
+            id: TransferId(id),
+            legs,
+            memo,
+        })
+    }
+
+    fn any_pending() -> impl Strategy<Value = Pending> {
+        (any_transfer(), any::<u32>()).prop_map(|(transfer, timeout_s)| Pending { transfer, timeout_s })
+    }
+
+    fn any_order() -> impl Strategy<Value = Order> {
+        prop_oneof![
+            any_transfer().prop_map(Order::Transfer),
+            any_pending().prop_map(Order::Pending),
+            any_post().prop_map(Order::Post),
+            any_void().prop_map(Order::Void),
+            any_reversal().prop_map(Order::Reversal),
+            any_transaction().prop_map(Order::Transaction),
+        ]
+    }
+
+    fn any_hold() -> impl Strategy<Value = HoldTerms> {
+        (any::<u128>(), any::<u128>(), any::<u32>(), any::<u128>(), any::<u64>()).prop_map(
+            |(debit, credit, asset, amount, expires_at_ns)| HoldTerms {
+                debit_wallet: WalletId(debit),
+                credit_wallet: WalletId(credit),
+                asset: AssetId(asset),
+                amount,
+                expires_at_ns,
+            },
+        )
+    }
+
+    fn any_reversed() -> impl Strategy<Value = Entry> {
+        (any_reversal(), any_legs(), any::<bool>(), any::<u128>(), any::<u128>()).prop_map(
+            |(reversal, legs, of_transaction, amount, original_amount)| {
+                let facts = ReversedFacts { legs, of_transaction, amount, original_amount };
+                Entry::Reversed { reversal, facts }
+            },
+        )
+    }
+
+    fn any_change() -> impl Strategy<Value = WalletChange> {
+        let limit =
+            prop_oneof![any::<u128>().prop_map(OverdraftLimit::Limited), Just(OverdraftLimit::Unlimited)];
+        let setting = prop_oneof![
+            (limit, any::<u128>())
+                .prop_map(|(overdraft_limit, balance_max)| Setting::Limits { overdraft_limit, balance_max }),
+            (any::<u16>(), any::<u16>()).prop_map(|(set, clear)| Setting::Flags {
+                set: WalletFlags::from_bits(set),
+                clear: WalletFlags::from_bits(clear)
             }),
-            any::<u128>().prop_map(|limit| Refusal {
-                status: Status::LimitExceeded,
-                detail: RefusalDetail::LimitExceeded { limit },
-            }),
+            prop::collection::vec(any::<u8>(), 0..=1024).prop_map(|bytes| Setting::Metadata(bytes.into())),
         ];
+        (any::<u128>(), setting)
+            .prop_map(|(wallet, setting)| WalletChange { wallet: WalletId(wallet), setting })
+    }
+
+    fn any_status() -> impl Strategy<Value = Status> {
+        prop::sample::select(Status::ALL)
+    }
+
+    fn any_refusal() -> impl Strategy<Value = Refusal> {
+        let detail = prop_oneof![
+            Just(RefusalDetail::None),
+            (any::<u128>(), any::<u128>()).prop_map(|(available, required)| {
+                RefusalDetail::InsufficientFunds { available, required }
+            }),
+            any::<u128>().prop_map(|limit| RefusalDetail::LimitExceeded { limit }),
+            any::<u128>().prop_map(|left| RefusalDetail::AmountExceeded { left }),
+            (any::<u8>(), any_status())
+                .prop_map(|(index, status)| RefusalDetail::LegRefused { index, status }),
+        ];
+        (any_status(), detail).prop_map(|(status, detail)| Refusal { status, detail })
+    }
+
+    fn any_entry() -> impl Strategy<Value = Entry> {
         prop_oneof![
             (any::<u32>(), "[A-Z0-9_.-]{1,16}", any::<u8>()).prop_map(|(id, code, scale)| {
                 Entry::AssetCreated(Asset { id: AssetId(id), code: AssetCode::new(&code).unwrap(), scale })
             }),
             any_wallet().prop_map(Entry::WalletCreated),
             any_transfer().prop_map(Entry::Transferred),
-            (any_transfer(), detail)
+            (any_transfer(), any_refusal())
                 .prop_map(|(transfer, refusal)| Entry::TransferRefused { transfer, refusal }),
+            any_pending().prop_map(Entry::Pended),
+            (any_post(), any_hold()).prop_map(|(post, hold)| Entry::Posted { post, hold }),
+            (any_void(), any_hold()).prop_map(|(void, hold)| Entry::Voided { void, hold }),
+            (any::<u128>(), any_hold())
+                .prop_map(|(id, hold)| Entry::Expired { pending_id: TransferId(id), hold }),
+            any_reversed(),
+            any_transaction().prop_map(Entry::TransactionDone),
+            (any_order(), any_refusal()).prop_map(|(order, refusal)| Entry::OrderRefused { order, refusal }),
+            any_change().prop_map(Entry::WalletChanged),
         ]
     }
 
@@ -657,6 +809,82 @@ mod tests {
             }
             payload.push(0);
             prop_assert!(decode_entry(1, &payload).is_err());
+        }
+
+        /// Whatever the bytes say: a fault or an entry, and no more memory than they are worth.
+        #[test]
+        fn bytes_of_chance_are_an_entry_or_a_fault(
+            kind in 0_u8..16,
+            mut bytes in prop::collection::vec(prop_oneof![Just(0xfd_u8), Just(0xff), any::<u8>()], 0..200),
+        ) {
+            bytes.insert(0, kind);
+            if let Ok(entry) = decode_entry(1, &bytes) {
+                let mut again = Vec::new();
+                encode_entry(&entry, &mut again);
+                prop_assert_eq!(decode_entry(1, &again).unwrap(), entry);
+            }
+        }
+    }
+
+    /// The number of legs is where an entry says how much memory it needs: it is believed up to 64.
+    #[test]
+    fn more_than_64_legs_are_refused_before_room_is_made_for_them() {
+        let leg = Leg { wallet: WalletId(1), side: Side::Debit, asset: AssetId(1), amount: 1 };
+        let with = |legs: usize| {
+            let legs: Box<[Leg]> = vec![leg; legs].into();
+            let reversal =
+                Reversal { id: TransferId(1), reverses_id: TransferId(2), amount: 0, memo: Memo::default() };
+            let transaction = Transaction { id: TransferId(1), legs: legs.clone(), memo: Memo::default() };
+            let facts = ReversedFacts { legs, of_transaction: true, amount: 1, original_amount: 1 };
+            let order = Order::Transaction(transaction.clone());
+            let refusal = Refusal::from(Status::LegRefused);
+            [
+                Entry::TransactionDone(transaction),
+                Entry::Reversed { reversal, facts },
+                Entry::OrderRefused { order, refusal },
+            ]
+        };
+        let encoded = |entry: &Entry| {
+            let mut payload = Vec::new();
+            encode_entry(entry, &mut payload);
+            payload
+        };
+        for entry in with(LEGS_MAX) {
+            assert_eq!(decode_entry(1, &encoded(&entry)).unwrap(), entry);
+        }
+        for entry in with(LEGS_MAX + 1) {
+            let error = decode_entry(1, &encoded(&entry)).unwrap_err().to_string();
+            assert!(error.contains("65 legs are more than 64"), "{error}");
+        }
+        // A number of legs and nothing behind it.
+        for count in [65, 1 << 20, u64::MAX >> 6, u64::MAX] {
+            let mut payload = vec![9, 1, 0xfd];
+            payload.extend(count.to_le_bytes());
+            let error = decode_entry(1, &payload).unwrap_err().to_string();
+            assert!(error.contains(&format!("{count} legs are more than 64")), "{error}");
+        }
+        let mut payload = vec![2, 1, 1, 1, 1, 1, 1, 1, 1, 0xfd];
+        payload.extend(u64::MAX.to_le_bytes());
+        assert!(decode_entry(1, &payload).is_err(), "metadata of which there is none");
+    }
+
+    #[test]
+    fn a_status_that_this_version_does_not_know_is_a_fault() {
+        let refused = |status: u16, leg: u16| {
+            let mut payload = vec![10, 3, 1, 2, 0, 0, 0, 0, 0xfb];
+            payload.extend(status.to_le_bytes());
+            payload.extend([4, 5, 0xfb]);
+            payload.extend(leg.to_le_bytes());
+            decode_entry(1, &payload)
+        };
+        let entry = refused(Status::LegRefused.number(), Status::InsufficientFunds.number());
+        let void = Void { id: TransferId(1), pending_id: TransferId(2), memo: Memo::default() };
+        let detail = RefusalDetail::LegRefused { index: 5, status: Status::InsufficientFunds };
+        let refusal = Refusal { status: Status::LegRefused, detail };
+        assert_eq!(entry.unwrap(), Entry::OrderRefused { order: Order::Void(void), refusal });
+        for (status, leg) in [(999, Status::InsufficientFunds.number()), (Status::LegRefused.number(), 999)] {
+            let error = refused(status, leg).unwrap_err().to_string();
+            assert!(error.contains("status 999 is not known to this version"), "{error}");
         }
     }
 
@@ -707,5 +935,81 @@ mod tests {
             },
             "030102fb2c0104050607080109cd010102",
         );
+    }
+
+    #[test]
+    fn the_bytes_of_each_entry_of_a_later_kind_are_those_of_its_first_release() {
+        let check = |entry: &Entry, expected: &str| {
+            let mut payload = Vec::new();
+            encode_entry(entry, &mut payload);
+            let hex = payload.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
+            assert_eq!(hex, expected, "{entry:?}");
+        };
+        let memo = || Memo { group_id: 6, code: 7, effective_at_ns: 8, metadata: [9].into() };
+        let transfer = Transfer {
+            id: TransferId(1),
+            debit_wallet: WalletId(2),
+            credit_wallet: WalletId(300),
+            asset: AssetId(4),
+            amount: 5,
+            group_id: 6,
+            code: 7,
+            effective_at_ns: 8,
+            metadata: [9].into(),
+        };
+        let pending = Pending { transfer: transfer.clone(), timeout_s: 70_000 };
+        let post = Post { id: TransferId(1), pending_id: TransferId(2), amount: 3, memo: memo() };
+        let void = Void { id: TransferId(1), pending_id: TransferId(2), memo: memo() };
+        let reversal = Reversal { id: TransferId(1), reverses_id: TransferId(2), amount: 3, memo: memo() };
+        let hold = HoldTerms {
+            debit_wallet: WalletId(10),
+            credit_wallet: WalletId(11),
+            asset: AssetId(12),
+            amount: 13,
+            expires_at_ns: u64::MAX,
+        };
+        let leg = |wallet, side, amount| Leg { wallet: WalletId(wallet), side, asset: AssetId(4), amount };
+        let legs: Box<[Leg]> = [leg(2, Side::Debit, 5), leg(3, Side::Credit, 5)].into();
+        let transaction = Transaction { id: TransferId(1), legs: legs.clone(), memo: memo() };
+        let facts = ReversedFacts { legs, of_transaction: true, amount: 14, original_amount: 15 };
+        check(&Entry::Pended(pending.clone()), "040102fb2c0104050607080109fc70110100");
+        check(&Entry::Posted { post: post.clone(), hold }, "0501020306070801090a0b0c0dfdffffffffffffffff");
+        check(&Entry::Voided { void: void.clone(), hold }, "06010206070801090a0b0c0dfdffffffffffffffff");
+        check(&Entry::Expired { pending_id: TransferId(2), hold }, "07020a0b0c0dfdffffffffffffffff");
+        check(
+            &Entry::Reversed { reversal: reversal.clone(), facts },
+            "080102030607080109020200040503010405010e0f",
+        );
+        check(&Entry::TransactionDone(transaction.clone()), "09010202000405030104050607080109");
+        let orders = [
+            (Order::Transfer(transfer), "0a000102fb2c0104050607080109690310"),
+            (Order::Pending(pending), "0a010102fb2c0104050607080109fc70110100690310"),
+            (Order::Post(post), "0a020102030607080109690310"),
+            (Order::Void(void), "0a0301020607080109690310"),
+            (Order::Reversal(reversal), "0a040102030607080109690310"),
+            (Order::Transaction(transaction), "0a05010202000405030104050607080109690310"),
+        ];
+        for (order, expected) in orders {
+            let detail = RefusalDetail::AmountExceeded { left: 16 };
+            let refusal = Refusal { status: Status::ExceedsPendingAmount, detail };
+            check(&Entry::OrderRefused { order, refusal }, expected);
+        }
+        let refused = |detail| Entry::OrderRefused {
+            order: Order::Void(Void { id: TransferId(1), pending_id: TransferId(2), memo: Memo::default() }),
+            refusal: Refusal { status: Status::LegRefused, detail },
+        };
+        check(&refused(RefusalDetail::None), "0a03010200000000f000");
+        check(&refused(RefusalDetail::LimitExceeded { limit: 17 }), "0a03010200000000f00211");
+        check(
+            &refused(RefusalDetail::LegRefused { index: 18, status: Status::InsufficientFunds }),
+            "0a03010200000000f00412cd",
+        );
+        let change = |setting| Entry::WalletChanged(WalletChange { wallet: WalletId(19), setting });
+        let limits = |overdraft_limit| Setting::Limits { overdraft_limit, balance_max: 20 };
+        check(&change(limits(OverdraftLimit::Limited(21))), "0b1300011514");
+        check(&change(limits(OverdraftLimit::Unlimited)), "0b13000014");
+        let flags = Setting::Flags { set: WalletFlags::CLOSED, clear: WalletFlags::CREDIT_FROZEN };
+        check(&change(flags), "0b13010402");
+        check(&change(Setting::Metadata([22, 23].into())), "0b1302021617");
     }
 }

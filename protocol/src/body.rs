@@ -52,16 +52,27 @@ impl<'a> BodyReader<'a> {
     where
         W: BorrowDecode<'a, ()>,
     {
+        self.elements(count_max, element_bytes_min, |reader| convert(reader.value::<W>()?))
+    }
+
+    /// The same where an element is more than one wire struct: `element` reads it.
+    #[inline]
+    pub(crate) fn elements<T>(
+        &mut self,
+        count_max: u32,
+        element_bytes_min: u32,
+        mut element: impl FnMut(&mut Self) -> Result<T, FrameError>,
+    ) -> Result<Vec<T>, FrameError> {
         let count = self.length(count_max, element_bytes_min)?;
         let mut elements = Vec::with_capacity(count);
         for _ in 0..count {
-            elements.push(convert(self.value::<W>()?)?);
+            elements.push(element(self)?);
         }
         Ok(elements)
     }
 
     /// The length of a sequence, found possible: so many elements may be allocated.
-    pub(crate) fn length(&mut self, count_max: u32, element_bytes_min: u32) -> Result<usize, FrameError> {
+    fn length(&mut self, count_max: u32, element_bytes_min: u32) -> Result<usize, FrameError> {
         let given: u64 = self.value()?;
         if given > u64::from(count_max) {
             return Err(FrameError::TooManyOperations { given, max: count_max });

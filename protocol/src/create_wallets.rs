@@ -54,9 +54,27 @@ enum OwnerV1<'a> {
 }
 
 #[derive(Encode, Decode)]
-enum OverdraftLimitV1 {
+pub(crate) enum OverdraftLimitV1 {
     Limited(u128),
     Unlimited,
+}
+
+impl From<OverdraftLimit> for OverdraftLimitV1 {
+    fn from(limit: OverdraftLimit) -> Self {
+        match limit {
+            OverdraftLimit::Limited(limit) => Self::Limited(limit),
+            OverdraftLimit::Unlimited => Self::Unlimited,
+        }
+    }
+}
+
+impl From<OverdraftLimitV1> for OverdraftLimit {
+    fn from(wire: OverdraftLimitV1) -> Self {
+        match wire {
+            OverdraftLimitV1::Limited(limit) => Self::Limited(limit),
+            OverdraftLimitV1::Unlimited => Self::Unlimited,
+        }
+    }
 }
 
 impl<'a> From<&'a NewWallet> for NewWalletV1<'a> {
@@ -70,10 +88,7 @@ impl<'a> From<&'a NewWallet> for NewWalletV1<'a> {
             asset: wallet.asset.0,
             code: wallet.code,
             flags: wallet.flags.bits(),
-            overdraft_limit: match wallet.overdraft_limit {
-                OverdraftLimit::Limited(limit) => OverdraftLimitV1::Limited(limit),
-                OverdraftLimit::Unlimited => OverdraftLimitV1::Unlimited,
-            },
+            overdraft_limit: wallet.overdraft_limit.into(),
             balance_max: wallet.balance_max,
             metadata: &wallet.metadata,
         }
@@ -91,10 +106,7 @@ impl From<NewWalletV1<'_>> for NewWallet {
             asset: AssetId(wire.asset),
             code: wire.code,
             flags: WalletFlags::from_bits(wire.flags),
-            overdraft_limit: match wire.overdraft_limit {
-                OverdraftLimitV1::Limited(limit) => OverdraftLimit::Limited(limit),
-                OverdraftLimitV1::Unlimited => OverdraftLimit::Unlimited,
-            },
+            overdraft_limit: wire.overdraft_limit.into(),
             balance_max: wire.balance_max,
             metadata: wire.metadata.into(),
         }

@@ -53,7 +53,7 @@ error_codes! {
     NotAuthorized = 5, "not_authorized";
     /// The frame is larger than the limit in force.
     TooLarge = 6, "too_large";
-    /// The batch holds more operations than the server takes in one request.
+    /// The batch holds more operations than the server takes in one request, or a list in it is longer than it can be.
     TooManyOperations = 7, "too_many_operations";
     /// The reply would be larger than the frame limit; ask for less.
     ReplyTooLarge = 8, "reply_too_large";

@@ -136,8 +136,8 @@ pub enum FrameError {
         /// How many.
         count: usize,
     },
-    /// More items than any batch may have.
-    #[error("the batch has {given} items, more than {max}")]
+    /// More items than any batch, or more legs than any transaction, may have.
+    #[error("a list of {given} items, where there may be {max} at most")]
     TooManyOperations {
         /// How many it has.
         given: u64,

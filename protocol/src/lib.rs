@@ -10,15 +10,19 @@
 //! | [`limits`] | the limits, and how they follow from each other |
 //! | [`request`], [`reply`] | any message in either direction, encoded and decoded |
 //! | [`error_reply`] | the error frame and its codes |
-//! | [`hello`], [`create_assets`], [`create_transfers`], … | one message each, with its frozen wire structs |
+//! | [`hello`], [`create_assets`], `create_transfers`, … | one message each, with its frozen wire structs |
+//! | [`batch`], [`orders_answered`] | what the messages about orders have in common |
 //!
 //! Wire structs end in the version that they are frozen for. They are converted at once, so that nothing
 //! outside this crate sees them: a new version is a new struct and a new conversion.
 
 pub mod balances;
+pub mod batch;
 mod body;
 pub mod create_assets;
-pub mod create_transfers;
+mod create_pending;
+mod create_transactions;
+mod create_transfers;
 pub mod create_wallets;
 pub mod error_reply;
 pub mod frame;
@@ -26,17 +30,26 @@ pub mod hello;
 pub mod limits;
 pub mod lookup_transfers;
 pub mod lookup_wallets;
+mod memo;
 pub mod operation;
+mod order;
+pub mod orders_answered;
 mod outcome;
 pub mod ping;
 mod position;
+mod post_pending;
 pub mod reply;
 pub mod request;
+mod reverse;
+pub mod set_flags;
+pub mod set_limits;
+pub mod set_metadata;
 pub mod trial_balance;
+mod void_pending;
 
 pub use balances::{BalanceView, Balances};
+pub use batch::{ChangeBatch, OrderBatch};
 pub use create_assets::{CreateAssets, NewAsset};
-pub use create_transfers::{CreateTransfers, TransfersCreated, WalletPosition};
 pub use create_wallets::CreateWallets;
 pub use error_reply::{ErrorCode, ErrorReply};
 pub use frame::{FrameError, FrameHeader, HEADER_LENGTH, PROTOCOL_VERSION};
@@ -45,10 +58,14 @@ pub use limits::{
     FRAME_HARD_MAX, FRAME_LIMIT_DEFAULT, FRAME_LIMIT_MIN, HELLO_FRAME_MAX, Limits,
     OPERATIONS_PER_REQUEST_MAX, batch_max,
 };
-pub use lookup_transfers::{LookupTransfers, TransferView};
+pub use lookup_transfers::{LookupTransfers, Progress, TransferView};
 pub use lookup_wallets::{LookupWallets, WalletView};
 pub use operation::Operation;
+pub use orders_answered::{OrdersAnswered, WalletPosition};
 pub use ping::Pong;
 pub use reply::{Reply, decode_reply, encode_reply};
 pub use request::{Request, RequestHead, RequestRef, decode_request, encode_hello, encode_request};
+pub use set_flags::FlagChange;
+pub use set_limits::WalletLimits;
+pub use set_metadata::WalletMetadata;
 pub use trial_balance::{AssetTrialBalance, TrialBalance};

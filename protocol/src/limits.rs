@@ -3,8 +3,11 @@
 use crate::body::LENGTH_BYTES;
 use crate::frame::HEADER_LENGTH;
 use crate::operation::Operation;
+use crate::outcome::OUTCOME_BYTES_MAX;
 use crate::{
-    balances, create_assets, create_transfers, create_wallets, lookup_transfers, lookup_wallets, outcome,
+    balances, create_assets, create_pending, create_transactions, create_transfers, create_wallets,
+    lookup_transfers, lookup_wallets, post_pending, reverse, set_flags, set_limits, set_metadata,
+    void_pending,
 };
 
 /// The largest frame, in bytes, before the hello has been answered, in both directions.
@@ -16,8 +19,8 @@ pub const FRAME_LIMIT_DEFAULT: u32 = 4 * 1024 * 1024;
 /// The largest frame limit that may be configured.
 pub const FRAME_HARD_MAX: u32 = 16 * 1024 * 1024;
 
-/// The smallest frame limit that may be configured: the largest item of any kind fits.
-pub const FRAME_LIMIT_MIN: u32 = 4 * 1024;
+/// The smallest frame limit that may be configured: the largest item of any kind fits, and so does its answer.
+pub const FRAME_LIMIT_MIN: u32 = 8 * 1024;
 
 /// The most operations that one request may hold, whatever the frame limit.
 pub const OPERATIONS_PER_REQUEST_MAX: u32 = 8_190;
@@ -37,12 +40,22 @@ pub(crate) const TAG_BYTES: u32 = 1;
 pub const fn batch_max(operation: Operation, frame_limit: u32) -> u32 {
     let (request_item, reply_item) = match operation {
         Operation::Hello | Operation::TrialBalance | Operation::Ping => return 1,
-        Operation::CreateAssets => (create_assets::ITEM_BYTES_MAX, outcome::OUTCOME_BYTES_MAX),
-        Operation::CreateWallets => (create_wallets::ITEM_BYTES_MAX, outcome::OUTCOME_BYTES_MAX),
+        Operation::CreateAssets => (create_assets::ITEM_BYTES_MAX, OUTCOME_BYTES_MAX),
+        Operation::CreateWallets => (create_wallets::ITEM_BYTES_MAX, OUTCOME_BYTES_MAX),
         Operation::LookupWallets => (ID_BYTES, lookup_wallets::VIEW_BYTES_MAX),
         Operation::CreateTransfers => (create_transfers::ITEM_BYTES_MAX, create_transfers::ANSWER_BYTES_MAX),
         Operation::LookupTransfers => (ID_BYTES, lookup_transfers::VIEW_BYTES_MAX),
         Operation::Balances => (ID_BYTES, balances::VIEW_BYTES_MAX),
+        Operation::CreatePending => (create_pending::ITEM_BYTES_MAX, create_pending::ANSWER_BYTES_MAX),
+        Operation::PostPending => (post_pending::ITEM_BYTES_MAX, post_pending::ANSWER_BYTES_MAX),
+        Operation::VoidPending => (void_pending::ITEM_BYTES_MAX, void_pending::ANSWER_BYTES_MAX),
+        Operation::Reverse => (reverse::ITEM_BYTES_MAX, reverse::ANSWER_BYTES_MAX),
+        Operation::CreateTransactions => {
+            (create_transactions::ITEM_BYTES_MAX, create_transactions::ANSWER_BYTES_MAX)
+        }
+        Operation::SetLimits => (set_limits::ITEM_BYTES_MAX, OUTCOME_BYTES_MAX),
+        Operation::SetFlags => (set_flags::ITEM_BYTES, OUTCOME_BYTES_MAX),
+        Operation::SetMetadata => (set_metadata::ITEM_BYTES_MAX, OUTCOME_BYTES_MAX),
     };
     // The most that any batch carries beside its items: head, flag and length; in the reply two lengths.
     let request_room =
@@ -59,10 +72,13 @@ const fn least(a: u32, b: u32) -> u32 {
     if a < b { a } else { b }
 }
 
-// A full batch of transfers, each with all the metadata it may have, fits by default; so do its lookups.
+// A full batch of transfers or holds, each with all the metadata it may have, fits by default; so do its captures and
+// releases, and the balances of as many wallets.
 const _: () = {
     assert!(batch_max(Operation::CreateTransfers, FRAME_LIMIT_DEFAULT) == OPERATIONS_PER_REQUEST_MAX);
-    assert!(batch_max(Operation::LookupTransfers, FRAME_LIMIT_DEFAULT) == OPERATIONS_PER_REQUEST_MAX);
+    assert!(batch_max(Operation::CreatePending, FRAME_LIMIT_DEFAULT) == OPERATIONS_PER_REQUEST_MAX);
+    assert!(batch_max(Operation::PostPending, FRAME_LIMIT_DEFAULT) == OPERATIONS_PER_REQUEST_MAX);
+    assert!(batch_max(Operation::VoidPending, FRAME_LIMIT_DEFAULT) == OPERATIONS_PER_REQUEST_MAX);
     assert!(batch_max(Operation::Balances, FRAME_LIMIT_DEFAULT) == OPERATIONS_PER_REQUEST_MAX);
     assert!(FRAME_LIMIT_DEFAULT <= FRAME_HARD_MAX && FRAME_LIMIT_MIN <= FRAME_LIMIT_DEFAULT);
     let mut index = 0;
@@ -119,13 +135,17 @@ mod tests {
         };
         check(Operation::CreateTransfers, FRAME_LIMIT_DEFAULT, 8_190);
         check(Operation::CreateTransfers, FRAME_HARD_MAX, 8_190);
-        check(Operation::CreateTransfers, FRAME_LIMIT_MIN, 11);
+        check(Operation::CreateTransfers, FRAME_LIMIT_MIN, 22);
         check(Operation::CreateAssets, FRAME_LIMIT_DEFAULT, 8_190);
         check(Operation::CreateWallets, FRAME_LIMIT_DEFAULT, 3_590);
         check(Operation::CreateWallets, FRAME_HARD_MAX, 8_190);
         check(Operation::LookupWallets, FRAME_LIMIT_DEFAULT, 3_251);
-        check(Operation::LookupWallets, FRAME_LIMIT_MIN, 3);
-        check(Operation::LookupTransfers, FRAME_LIMIT_DEFAULT, 8_190);
+        check(Operation::LookupWallets, FRAME_LIMIT_MIN, 6);
+        check(Operation::LookupTransfers, FRAME_LIMIT_DEFAULT, 1_494);
+        check(Operation::CreateTransactions, FRAME_LIMIT_DEFAULT, 728);
+        check(Operation::CreateTransactions, FRAME_LIMIT_MIN, 1);
+        check(Operation::Reverse, FRAME_LIMIT_DEFAULT, 728);
+        check(Operation::SetMetadata, FRAME_LIMIT_DEFAULT, 4_002);
         check(Operation::Balances, FRAME_LIMIT_DEFAULT, 8_190);
         check(Operation::Ping, FRAME_LIMIT_DEFAULT, 1);
         check(Operation::Balances, 0, 0);

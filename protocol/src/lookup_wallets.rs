@@ -7,7 +7,7 @@ use crate::limits::{OPERATIONS_PER_REQUEST_MAX, TAG_BYTES};
 use crate::position::{POSITION_BYTES, PositionV1};
 use crate::request::RequestHead;
 use bincode::{BorrowDecode, Encode};
-use ledger::{Wallet, WalletId};
+use ledger::{NewWallet, Position, WalletId};
 
 /// The most bytes that one answer takes.
 pub(crate) const VIEW_BYTES_MAX: u32 =
@@ -25,9 +25,19 @@ pub struct LookupWallets {
 /// A wallet as it stood at one entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WalletView {
-    /// The wallet.
-    pub wallet: Wallet,
-    /// What can be spent; `None` where there is no limit.
+    /// What holds for it now. What it was created with may have been another: settings can be changed.
+    pub terms: NewWallet,
+    /// Where it stands. A hold counts as pending until its end is journaled, even if it has expired before.
+    pub position: Position,
+    /// How many entries have changed it, its creation included.
+    pub version: u64,
+    /// The newest entry that changed it.
+    pub last_seq: u64,
+    /// The entry that created it.
+    pub created_seq: u64,
+    /// The time of that entry, in nanoseconds since 1970.
+    pub created_at_ns: u64,
+    /// What can be spent, without what has expired; `None` where there is no limit.
     pub available: Option<i128>,
     /// Everything up to this entry is in it.
     pub as_of_seq: u64,
@@ -47,14 +57,13 @@ struct WalletViewV1<'a> {
 
 impl<'a> From<&'a WalletView> for WalletViewV1<'a> {
     fn from(view: &'a WalletView) -> Self {
-        let wallet = &view.wallet;
         Self {
-            terms: (&wallet.terms).into(),
-            position: (&wallet.position).into(),
-            version: wallet.version,
-            last_seq: wallet.last_seq,
-            created_seq: wallet.created_seq,
-            created_at_ns: wallet.created_at_ns,
+            terms: (&view.terms).into(),
+            position: (&view.position).into(),
+            version: view.version,
+            last_seq: view.last_seq,
+            created_seq: view.created_seq,
+            created_at_ns: view.created_at_ns,
             available: view.available,
             as_of_seq: view.as_of_seq,
         }
@@ -64,14 +73,12 @@ impl<'a> From<&'a WalletView> for WalletViewV1<'a> {
 impl From<WalletViewV1<'_>> for WalletView {
     fn from(wire: WalletViewV1<'_>) -> Self {
         Self {
-            wallet: Wallet {
-                terms: wire.terms.into(),
-                position: wire.position.into(),
-                version: wire.version,
-                last_seq: wire.last_seq,
-                created_seq: wire.created_seq,
-                created_at_ns: wire.created_at_ns,
-            },
+            terms: wire.terms.into(),
+            position: wire.position.into(),
+            version: wire.version,
+            last_seq: wire.last_seq,
+            created_seq: wire.created_seq,
+            created_at_ns: wire.created_at_ns,
             available: wire.available,
             as_of_seq: wire.as_of_seq,
         }

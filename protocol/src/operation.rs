@@ -30,11 +30,27 @@ pub enum Operation {
     TrialBalance = 8,
     /// Asks whether the server is there.
     Ping = 9,
+    /// Holds amounts.
+    CreatePending = 10,
+    /// Captures holds.
+    PostPending = 11,
+    /// Releases holds.
+    VoidPending = 12,
+    /// Moves back what earlier orders have moved.
+    Reverse = 13,
+    /// Does transactions of many legs.
+    CreateTransactions = 14,
+    /// Changes limits of wallets.
+    SetLimits = 15,
+    /// Freezes, unfreezes, closes and reopens wallets.
+    SetFlags = 16,
+    /// Replaces metadata of wallets.
+    SetMetadata = 17,
 }
 
 impl Operation {
     /// All operations, in the order of their numbers.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 17] = [
         Self::Hello,
         Self::CreateAssets,
         Self::CreateWallets,
@@ -44,16 +60,32 @@ impl Operation {
         Self::Balances,
         Self::TrialBalance,
         Self::Ping,
+        Self::CreatePending,
+        Self::PostPending,
+        Self::VoidPending,
+        Self::Reverse,
+        Self::CreateTransactions,
+        Self::SetLimits,
+        Self::SetFlags,
+        Self::SetMetadata,
     ];
 
     /// The operations whose requests are batches.
-    pub const BATCHED: [Self; 6] = [
+    pub const BATCHED: [Self; 14] = [
         Self::CreateAssets,
         Self::CreateWallets,
         Self::LookupWallets,
         Self::CreateTransfers,
         Self::LookupTransfers,
         Self::Balances,
+        Self::CreatePending,
+        Self::PostPending,
+        Self::VoidPending,
+        Self::Reverse,
+        Self::CreateTransactions,
+        Self::SetLimits,
+        Self::SetFlags,
+        Self::SetMetadata,
     ];
 
     /// The message type of its request.
@@ -88,7 +120,25 @@ impl Operation {
 
     /// Whether it changes the ledger, so that it matters whether it was executed.
     pub const fn is_write(self) -> bool {
-        matches!(self, Self::CreateAssets | Self::CreateWallets | Self::CreateTransfers)
+        match self {
+            Self::Hello
+            | Self::LookupWallets
+            | Self::LookupTransfers
+            | Self::Balances
+            | Self::TrialBalance
+            | Self::Ping => false,
+            Self::CreateAssets
+            | Self::CreateWallets
+            | Self::CreateTransfers
+            | Self::CreatePending
+            | Self::PostPending
+            | Self::VoidPending
+            | Self::Reverse
+            | Self::CreateTransactions
+            | Self::SetLimits
+            | Self::SetFlags
+            | Self::SetMetadata => true,
+        }
     }
 
     /// The name used in documents, logs and metrics.
@@ -103,6 +153,14 @@ impl Operation {
             Self::Balances => "balances",
             Self::TrialBalance => "trial_balance",
             Self::Ping => "ping",
+            Self::CreatePending => "create_pending",
+            Self::PostPending => "post_pending",
+            Self::VoidPending => "void_pending",
+            Self::Reverse => "reverse",
+            Self::CreateTransactions => "create_transactions",
+            Self::SetLimits => "set_limits",
+            Self::SetFlags => "set_flags",
+            Self::SetMetadata => "set_metadata",
         }
     }
 }
@@ -125,7 +183,7 @@ mod tests {
             assert_eq!(Operation::from_request_type(operation.reply_type()), None);
             assert_eq!(Operation::from_reply_type(operation.request_type()), None);
         }
-        for message_type in [0, 10, REPLY_BIT, ERROR_MESSAGE_TYPE] {
+        for message_type in [0, 18, REPLY_BIT, ERROR_MESSAGE_TYPE] {
             assert_eq!(Operation::from_request_type(message_type), None);
             assert_eq!(Operation::from_reply_type(message_type), None);
         }

@@ -1,4 +1,4 @@
-//! The outcome of one operation on the wire, as all `create_*` replies and `lookup_transfers` carry it.
+//! The outcome of one operation on the wire, as the replies to all writes and `lookup_transfers` carry it.
 
 use crate::frame::FrameError;
 use bincode::{Decode, Encode};
@@ -25,6 +25,8 @@ enum RefusalDetailV1 {
     InsufficientFunds { available: u128, required: u128 },
     LimitExceeded { limit: u128 },
     AlreadyRefused { first_status: u16 },
+    AmountExceeded { left: u128 },
+    LegRefused { index: u8, status: u16 },
 }
 
 impl From<&Outcome> for OutcomeV1 {
@@ -38,6 +40,10 @@ impl From<&Outcome> for OutcomeV1 {
             RefusalDetail::LimitExceeded { limit } => RefusalDetailV1::LimitExceeded { limit },
             RefusalDetail::AlreadyRefused { first_status } => {
                 RefusalDetailV1::AlreadyRefused { first_status: first_status.number() }
+            }
+            RefusalDetail::AmountExceeded { left } => RefusalDetailV1::AmountExceeded { left },
+            RefusalDetail::LegRefused { index, status } => {
+                RefusalDetailV1::LegRefused { index, status: status.number() }
             }
         };
         Self {
@@ -63,6 +69,10 @@ impl TryFrom<OutcomeV1> for Outcome {
             RefusalDetailV1::LimitExceeded { limit } => RefusalDetail::LimitExceeded { limit },
             RefusalDetailV1::AlreadyRefused { first_status } => {
                 RefusalDetail::AlreadyRefused { first_status: status(first_status)? }
+            }
+            RefusalDetailV1::AmountExceeded { left } => RefusalDetail::AmountExceeded { left },
+            RefusalDetailV1::LegRefused { index, status: number } => {
+                RefusalDetail::LegRefused { index, status: status(number)? }
             }
         };
         Ok(Self {

@@ -1,13 +1,13 @@
 //! Replies: any message from a server to a client.
 
 use crate::balances::{self, BalanceView};
-use crate::create_transfers::{self, TransfersCreated};
 use crate::error_reply::{self, ErrorCode, ErrorReply};
 use crate::frame::{FrameError, append_frame};
 use crate::hello::{self, Welcome};
 use crate::lookup_transfers::{self, TransferView};
 use crate::lookup_wallets::{self, WalletView};
 use crate::operation::{ERROR_MESSAGE_TYPE, Operation};
+use crate::orders_answered::{self, OrdersAnswered};
 use crate::ping::{self, Pong};
 use crate::trial_balance::{self, TrialBalance};
 use ledger::Outcome;
@@ -24,7 +24,7 @@ pub enum Reply {
     /// Answers `lookup_wallets`; `None` where there is no such wallet.
     LookupWallets(Vec<Option<WalletView>>),
     /// Answers `create_transfers`.
-    CreateTransfers(TransfersCreated),
+    CreateTransfers(OrdersAnswered),
     /// Answers `lookup_transfers`; `None` where the id was not used up.
     LookupTransfers(Vec<Option<TransferView>>),
     /// Answers `balances`; `None` where there is no such wallet.
@@ -33,6 +33,22 @@ pub enum Reply {
     TrialBalance(TrialBalance),
     /// Answers `ping`.
     Ping(Pong),
+    /// Answers `create_pending`.
+    CreatePending(OrdersAnswered),
+    /// Answers `post_pending`.
+    PostPending(OrdersAnswered),
+    /// Answers `void_pending`.
+    VoidPending(OrdersAnswered),
+    /// Answers `reverse`.
+    Reverse(OrdersAnswered),
+    /// Answers `create_transactions`.
+    CreateTransactions(OrdersAnswered),
+    /// Answers `set_limits`.
+    SetLimits(Vec<Outcome>),
+    /// Answers `set_flags`.
+    SetFlags(Vec<Outcome>),
+    /// Answers `set_metadata`.
+    SetMetadata(Vec<Outcome>),
     /// Answers anything.
     Error(ErrorReply),
 }
@@ -50,6 +66,14 @@ impl Reply {
             Self::Balances(_) => Operation::Balances,
             Self::TrialBalance(_) => Operation::TrialBalance,
             Self::Ping(_) => Operation::Ping,
+            Self::CreatePending(_) => Operation::CreatePending,
+            Self::PostPending(_) => Operation::PostPending,
+            Self::VoidPending(_) => Operation::VoidPending,
+            Self::Reverse(_) => Operation::Reverse,
+            Self::CreateTransactions(_) => Operation::CreateTransactions,
+            Self::SetLimits(_) => Operation::SetLimits,
+            Self::SetFlags(_) => Operation::SetFlags,
+            Self::SetMetadata(_) => Operation::SetMetadata,
             Self::Error(_) => return None,
         })
     }
@@ -57,12 +81,45 @@ impl Reply {
     /// How many operations it answers; 1 for what does not answer a batch.
     pub fn answer_count(&self) -> usize {
         match self {
-            Self::CreateAssets(outcomes) | Self::CreateWallets(outcomes) => outcomes.len(),
+            Self::CreateAssets(outcomes)
+            | Self::CreateWallets(outcomes)
+            | Self::SetLimits(outcomes)
+            | Self::SetFlags(outcomes)
+            | Self::SetMetadata(outcomes) => outcomes.len(),
             Self::LookupWallets(views) => views.len(),
-            Self::CreateTransfers(created) => created.outcomes.len(),
+            Self::CreateTransfers(answered)
+            | Self::CreatePending(answered)
+            | Self::PostPending(answered)
+            | Self::VoidPending(answered)
+            | Self::Reverse(answered)
+            | Self::CreateTransactions(answered) => answered.outcomes.len(),
             Self::LookupTransfers(views) => views.len(),
             Self::Balances(views) => views.len(),
             Self::Hello(_) | Self::TrialBalance(_) | Self::Ping(_) | Self::Error(_) => 1,
+        }
+    }
+
+    /// What answers orders of any kind; `None` for all other replies.
+    pub fn orders_answered(&self) -> Option<&OrdersAnswered> {
+        match self {
+            Self::CreateTransfers(answered)
+            | Self::CreatePending(answered)
+            | Self::PostPending(answered)
+            | Self::VoidPending(answered)
+            | Self::Reverse(answered)
+            | Self::CreateTransactions(answered) => Some(answered),
+            Self::Hello(_)
+            | Self::CreateAssets(_)
+            | Self::CreateWallets(_)
+            | Self::LookupWallets(_)
+            | Self::LookupTransfers(_)
+            | Self::Balances(_)
+            | Self::TrialBalance(_)
+            | Self::Ping(_)
+            | Self::SetLimits(_)
+            | Self::SetFlags(_)
+            | Self::SetMetadata(_)
+            | Self::Error(_) => None,
         }
     }
 }
@@ -76,11 +133,18 @@ pub fn encode_reply(request_id: u64, reply: &Reply, frame_limit: u32, buffer: &m
     let message_type = reply.operation().map_or(ERROR_MESSAGE_TYPE, Operation::reply_type);
     let frame_bytes = append_frame(buffer, message_type, request_id, |body| match reply {
         Reply::Hello(welcome) => hello::write_reply(body, welcome),
-        Reply::CreateAssets(outcomes) | Reply::CreateWallets(outcomes) => {
-            create_transfers::write_outcomes(body, outcomes);
-        }
+        Reply::CreateAssets(outcomes)
+        | Reply::CreateWallets(outcomes)
+        | Reply::SetLimits(outcomes)
+        | Reply::SetFlags(outcomes)
+        | Reply::SetMetadata(outcomes) => orders_answered::write_outcomes(body, outcomes),
         Reply::LookupWallets(views) => lookup_wallets::write_reply(body, views),
-        Reply::CreateTransfers(created) => create_transfers::write_reply(body, created),
+        Reply::CreateTransfers(answered)
+        | Reply::CreatePending(answered)
+        | Reply::PostPending(answered)
+        | Reply::VoidPending(answered)
+        | Reply::Reverse(answered)
+        | Reply::CreateTransactions(answered) => orders_answered::write_reply(body, answered),
         Reply::LookupTransfers(views) => lookup_transfers::write_reply(body, views),
         Reply::Balances(views) => balances::write_reply(body, views),
         Reply::TrialBalance(trial_balance) => trial_balance::write_reply(body, trial_balance),
@@ -107,13 +171,21 @@ pub fn decode_reply(message_type: u8, body: &[u8]) -> Result<Reply, FrameError> 
     };
     Ok(match operation {
         Operation::Hello => Reply::Hello(hello::read_reply(body)?),
-        Operation::CreateAssets => Reply::CreateAssets(create_transfers::read_outcomes(body)?),
-        Operation::CreateWallets => Reply::CreateWallets(create_transfers::read_outcomes(body)?),
+        Operation::CreateAssets => Reply::CreateAssets(orders_answered::read_outcomes(body)?),
+        Operation::CreateWallets => Reply::CreateWallets(orders_answered::read_outcomes(body)?),
         Operation::LookupWallets => Reply::LookupWallets(lookup_wallets::read_reply(body)?),
-        Operation::CreateTransfers => Reply::CreateTransfers(create_transfers::read_reply(body)?),
+        Operation::CreateTransfers => Reply::CreateTransfers(orders_answered::read_reply(body)?),
         Operation::LookupTransfers => Reply::LookupTransfers(lookup_transfers::read_reply(body)?),
         Operation::Balances => Reply::Balances(balances::read_reply(body)?),
         Operation::TrialBalance => Reply::TrialBalance(trial_balance::read_reply(body)?),
         Operation::Ping => Reply::Ping(ping::read_reply(body)?),
+        Operation::CreatePending => Reply::CreatePending(orders_answered::read_reply(body)?),
+        Operation::PostPending => Reply::PostPending(orders_answered::read_reply(body)?),
+        Operation::VoidPending => Reply::VoidPending(orders_answered::read_reply(body)?),
+        Operation::Reverse => Reply::Reverse(orders_answered::read_reply(body)?),
+        Operation::CreateTransactions => Reply::CreateTransactions(orders_answered::read_reply(body)?),
+        Operation::SetLimits => Reply::SetLimits(orders_answered::read_outcomes(body)?),
+        Operation::SetFlags => Reply::SetFlags(orders_answered::read_outcomes(body)?),
+        Operation::SetMetadata => Reply::SetMetadata(orders_answered::read_outcomes(body)?),
     })
 }

@@ -2,9 +2,9 @@
 //! has it, without a copy of its items.
 
 use crate::balances::Balances;
+use crate::batch::{ChangeBatch, OrderBatch};
 use crate::body::{BodyReader, put, put_sequence};
 use crate::create_assets::{self, CreateAssets, NewAsset};
-use crate::create_transfers::{self, CreateTransfers};
 use crate::create_wallets::{self, CreateWallets};
 use crate::error_reply::{ErrorCode, ErrorReply};
 use crate::frame::{FrameError, append_frame};
@@ -13,8 +13,12 @@ use crate::limits::{ID_BYTES, Limits, OPERATIONS_PER_REQUEST_MAX};
 use crate::lookup_transfers::LookupTransfers;
 use crate::lookup_wallets::LookupWallets;
 use crate::operation::Operation;
+use crate::set_flags::{self, FlagChange};
+use crate::set_limits::{self, WalletLimits};
+use crate::set_metadata::{self, WalletMetadata};
+use crate::{create_pending, create_transactions, create_transfers, post_pending, reverse, void_pending};
 use bincode::{Decode, Encode};
-use ledger::{NewWallet, Transfer, TransferId, WalletId};
+use ledger::{NewWallet, Pending, Post, Reversal, Transaction, Transfer, TransferId, Void, WalletId};
 
 /// What every request but hello begins with. Its fields stand on the wire as they are here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Encode, Decode)]
@@ -37,7 +41,7 @@ pub enum Request {
     /// Reads wallets by id.
     LookupWallets(LookupWallets),
     /// Makes transfers.
-    CreateTransfers(CreateTransfers),
+    CreateTransfers(OrderBatch<Transfer>),
     /// Reads transfers by id.
     LookupTransfers(LookupTransfers),
     /// Reads what wallets hold.
@@ -46,6 +50,22 @@ pub enum Request {
     TrialBalance(RequestHead),
     /// Asks whether the server is there.
     Ping(RequestHead),
+    /// Holds amounts.
+    CreatePending(OrderBatch<Pending>),
+    /// Captures holds.
+    PostPending(OrderBatch<Post>),
+    /// Releases holds.
+    VoidPending(OrderBatch<Void>),
+    /// Moves back what earlier orders have moved.
+    Reverse(OrderBatch<Reversal>),
+    /// Does transactions of many legs.
+    CreateTransactions(OrderBatch<Transaction>),
+    /// Changes limits of wallets.
+    SetLimits(ChangeBatch<WalletLimits>),
+    /// Freezes, unfreezes, closes and reopens wallets.
+    SetFlags(ChangeBatch<FlagChange>),
+    /// Replaces metadata of wallets.
+    SetMetadata(ChangeBatch<WalletMetadata>),
 }
 
 /// A request after hello, as the client has it.
@@ -60,7 +80,7 @@ pub enum RequestRef<'a> {
     /// Makes transfers.
     CreateTransfers {
         /// What to do.
-        transfers: &'a [Transfer],
+        orders: &'a [Transfer],
         /// Whether the reply should carry the wallets' positions.
         with_balances: bool,
     },
@@ -72,6 +92,47 @@ pub enum RequestRef<'a> {
     TrialBalance,
     /// Asks whether the server is there.
     Ping,
+    /// Holds amounts.
+    CreatePending {
+        /// What to do.
+        orders: &'a [Pending],
+        /// Whether the reply should carry the wallets' positions.
+        with_balances: bool,
+    },
+    /// Captures holds.
+    PostPending {
+        /// What to do.
+        orders: &'a [Post],
+        /// Whether the reply should carry the wallets' positions.
+        with_balances: bool,
+    },
+    /// Releases holds.
+    VoidPending {
+        /// What to do.
+        orders: &'a [Void],
+        /// Whether the reply should carry the wallets' positions.
+        with_balances: bool,
+    },
+    /// Moves back what earlier orders have moved.
+    Reverse {
+        /// What to do.
+        orders: &'a [Reversal],
+        /// Whether the reply should carry the wallets' positions.
+        with_balances: bool,
+    },
+    /// Does transactions of many legs.
+    CreateTransactions {
+        /// What to do.
+        orders: &'a [Transaction],
+        /// Whether the reply should carry the wallets' positions.
+        with_balances: bool,
+    },
+    /// Changes limits of wallets.
+    SetLimits(&'a [WalletLimits]),
+    /// Freezes, unfreezes, closes and reopens wallets.
+    SetFlags(&'a [FlagChange]),
+    /// Replaces metadata of wallets.
+    SetMetadata(&'a [WalletMetadata]),
 }
 
 impl Request {
@@ -87,6 +148,14 @@ impl Request {
             Self::Balances(_) => Operation::Balances,
             Self::TrialBalance(_) => Operation::TrialBalance,
             Self::Ping(_) => Operation::Ping,
+            Self::CreatePending(_) => Operation::CreatePending,
+            Self::PostPending(_) => Operation::PostPending,
+            Self::VoidPending(_) => Operation::VoidPending,
+            Self::Reverse(_) => Operation::Reverse,
+            Self::CreateTransactions(_) => Operation::CreateTransactions,
+            Self::SetLimits(_) => Operation::SetLimits,
+            Self::SetFlags(_) => Operation::SetFlags,
+            Self::SetMetadata(_) => Operation::SetMetadata,
         }
     }
 
@@ -101,6 +170,14 @@ impl Request {
             Self::LookupTransfers(request) => request.head,
             Self::Balances(request) => request.head,
             Self::TrialBalance(head) | Self::Ping(head) => *head,
+            Self::CreatePending(request) => request.head,
+            Self::PostPending(request) => request.head,
+            Self::VoidPending(request) => request.head,
+            Self::Reverse(request) => request.head,
+            Self::CreateTransactions(request) => request.head,
+            Self::SetLimits(request) => request.head,
+            Self::SetFlags(request) => request.head,
+            Self::SetMetadata(request) => request.head,
         }
     }
 
@@ -111,9 +188,17 @@ impl Request {
             Self::CreateAssets(request) => request.assets.len(),
             Self::CreateWallets(request) => request.wallets.len(),
             Self::LookupWallets(request) => request.ids.len(),
-            Self::CreateTransfers(request) => request.transfers.len(),
+            Self::CreateTransfers(request) => request.orders.len(),
             Self::LookupTransfers(request) => request.ids.len(),
             Self::Balances(request) => request.ids.len(),
+            Self::CreatePending(request) => request.orders.len(),
+            Self::PostPending(request) => request.orders.len(),
+            Self::VoidPending(request) => request.orders.len(),
+            Self::Reverse(request) => request.orders.len(),
+            Self::CreateTransactions(request) => request.orders.len(),
+            Self::SetLimits(request) => request.changes.len(),
+            Self::SetFlags(request) => request.changes.len(),
+            Self::SetMetadata(request) => request.changes.len(),
         }
     }
 
@@ -134,13 +219,31 @@ impl Request {
             Self::CreateAssets(request) => RequestRef::CreateAssets(&request.assets),
             Self::CreateWallets(request) => RequestRef::CreateWallets(&request.wallets),
             Self::LookupWallets(request) => RequestRef::LookupWallets(&request.ids),
-            Self::CreateTransfers(CreateTransfers { transfers, with_balances, .. }) => {
-                RequestRef::CreateTransfers { transfers, with_balances: *with_balances }
+            Self::CreateTransfers(OrderBatch { orders, with_balances, .. }) => {
+                RequestRef::CreateTransfers { orders, with_balances: *with_balances }
             }
             Self::LookupTransfers(request) => RequestRef::LookupTransfers(&request.ids),
             Self::Balances(request) => RequestRef::Balances(&request.ids),
             Self::TrialBalance(_) => RequestRef::TrialBalance,
             Self::Ping(_) => RequestRef::Ping,
+            Self::CreatePending(OrderBatch { orders, with_balances, .. }) => {
+                RequestRef::CreatePending { orders, with_balances: *with_balances }
+            }
+            Self::PostPending(OrderBatch { orders, with_balances, .. }) => {
+                RequestRef::PostPending { orders, with_balances: *with_balances }
+            }
+            Self::VoidPending(OrderBatch { orders, with_balances, .. }) => {
+                RequestRef::VoidPending { orders, with_balances: *with_balances }
+            }
+            Self::Reverse(OrderBatch { orders, with_balances, .. }) => {
+                RequestRef::Reverse { orders, with_balances: *with_balances }
+            }
+            Self::CreateTransactions(OrderBatch { orders, with_balances, .. }) => {
+                RequestRef::CreateTransactions { orders, with_balances: *with_balances }
+            }
+            Self::SetLimits(request) => RequestRef::SetLimits(&request.changes),
+            Self::SetFlags(request) => RequestRef::SetFlags(&request.changes),
+            Self::SetMetadata(request) => RequestRef::SetMetadata(&request.changes),
         })
     }
 }
@@ -157,6 +260,14 @@ impl RequestRef<'_> {
             Self::Balances(_) => Operation::Balances,
             Self::TrialBalance => Operation::TrialBalance,
             Self::Ping => Operation::Ping,
+            Self::CreatePending { .. } => Operation::CreatePending,
+            Self::PostPending { .. } => Operation::PostPending,
+            Self::VoidPending { .. } => Operation::VoidPending,
+            Self::Reverse { .. } => Operation::Reverse,
+            Self::CreateTransactions { .. } => Operation::CreateTransactions,
+            Self::SetLimits(_) => Operation::SetLimits,
+            Self::SetFlags(_) => Operation::SetFlags,
+            Self::SetMetadata(_) => Operation::SetMetadata,
         }
     }
 
@@ -165,10 +276,40 @@ impl RequestRef<'_> {
         match self {
             Self::CreateAssets(assets) => assets.len(),
             Self::CreateWallets(wallets) => wallets.len(),
-            Self::CreateTransfers { transfers, .. } => transfers.len(),
+            Self::CreateTransfers { orders, .. } => orders.len(),
             Self::LookupTransfers(ids) => ids.len(),
             Self::LookupWallets(ids) | Self::Balances(ids) => ids.len(),
             Self::TrialBalance | Self::Ping => 1,
+            Self::CreatePending { orders, .. } => orders.len(),
+            Self::PostPending { orders, .. } => orders.len(),
+            Self::VoidPending { orders, .. } => orders.len(),
+            Self::Reverse { orders, .. } => orders.len(),
+            Self::CreateTransactions { orders, .. } => orders.len(),
+            Self::SetLimits(changes) => changes.len(),
+            Self::SetFlags(changes) => changes.len(),
+            Self::SetMetadata(changes) => changes.len(),
+        }
+    }
+
+    /// Whether the reply should carry the wallets' positions; only orders can ask for them.
+    pub fn with_balances(&self) -> bool {
+        match self {
+            Self::CreateTransfers { with_balances, .. }
+            | Self::CreatePending { with_balances, .. }
+            | Self::PostPending { with_balances, .. }
+            | Self::VoidPending { with_balances, .. }
+            | Self::Reverse { with_balances, .. }
+            | Self::CreateTransactions { with_balances, .. } => *with_balances,
+            Self::CreateAssets(_)
+            | Self::CreateWallets(_)
+            | Self::LookupWallets(_)
+            | Self::LookupTransfers(_)
+            | Self::Balances(_)
+            | Self::TrialBalance
+            | Self::Ping
+            | Self::SetLimits(_)
+            | Self::SetFlags(_)
+            | Self::SetMetadata(_) => false,
         }
     }
 }
@@ -197,6 +338,16 @@ pub fn decode_request(message_type: u8, body: &[u8]) -> Result<Request, FrameErr
         }
         Operation::TrialBalance => Request::TrialBalance(read_head(body)?),
         Operation::Ping => Request::Ping(read_head(body)?),
+        Operation::CreatePending => Request::CreatePending(create_pending::read_request(body)?),
+        Operation::PostPending => Request::PostPending(post_pending::read_request(body)?),
+        Operation::VoidPending => Request::VoidPending(void_pending::read_request(body)?),
+        Operation::Reverse => Request::Reverse(reverse::read_request(body)?),
+        Operation::CreateTransactions => {
+            Request::CreateTransactions(create_transactions::read_request(body)?)
+        }
+        Operation::SetLimits => Request::SetLimits(set_limits::read_request(body)?),
+        Operation::SetFlags => Request::SetFlags(set_flags::read_request(body)?),
+        Operation::SetMetadata => Request::SetMetadata(set_metadata::read_request(body)?),
     })
 }
 
@@ -220,9 +371,27 @@ pub fn encode_request(
     let frame_bytes = append_frame(buffer, message_type, request_id, |body| match request {
         RequestRef::CreateAssets(assets) => create_assets::write_request(body, head, assets),
         RequestRef::CreateWallets(wallets) => create_wallets::write_request(body, head, wallets),
-        RequestRef::CreateTransfers { transfers, with_balances } => {
-            create_transfers::write_request(body, head, with_balances, transfers);
+        RequestRef::CreateTransfers { orders, with_balances } => {
+            create_transfers::write_request(body, head, with_balances, orders);
         }
+        RequestRef::CreatePending { orders, with_balances } => {
+            create_pending::write_request(body, head, with_balances, orders);
+        }
+        RequestRef::PostPending { orders, with_balances } => {
+            post_pending::write_request(body, head, with_balances, orders);
+        }
+        RequestRef::VoidPending { orders, with_balances } => {
+            void_pending::write_request(body, head, with_balances, orders);
+        }
+        RequestRef::Reverse { orders, with_balances } => {
+            reverse::write_request(body, head, with_balances, orders);
+        }
+        RequestRef::CreateTransactions { orders, with_balances } => {
+            create_transactions::write_request(body, head, with_balances, orders);
+        }
+        RequestRef::SetLimits(changes) => set_limits::write_request(body, head, changes),
+        RequestRef::SetFlags(changes) => set_flags::write_request(body, head, changes),
+        RequestRef::SetMetadata(changes) => set_metadata::write_request(body, head, changes),
         RequestRef::LookupWallets(ids) | RequestRef::Balances(ids) => {
             write_ids(body, head, ids.iter().map(|id| id.0));
         }

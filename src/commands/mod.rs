@@ -3,11 +3,19 @@
 //! Exit codes: 0 done, 1 an error, 2 the command line is wrong, 3 the server answered with a refusal.
 
 pub mod asset;
+pub mod completions;
 pub mod config;
+pub mod hold;
+pub mod man;
+mod order_report;
 pub mod ping;
+pub mod post;
+pub mod reverse;
+pub mod transaction;
 pub mod transfer;
 pub mod trial_balance;
 pub mod verify;
+pub mod void;
 pub mod wallet;
 
 use crate::command_line::ClientFlags;
@@ -103,6 +111,8 @@ fn outcome_json(outcome: &Outcome) -> Value {
         }
         RefusalDetail::LimitExceeded { limit } => json!({ "limit": limit.to_string() }),
         RefusalDetail::AlreadyRefused { first_status } => json!({ "first_status": first_status.name() }),
+        RefusalDetail::AmountExceeded { left } => json!({ "left": left.to_string() }),
+        RefusalDetail::LegRefused { index, status } => json!({ "index": index, "status": status.name() }),
     };
     json!({
         "status": outcome.status.name(),
@@ -125,10 +135,18 @@ fn outcome_rows(outcome: &Outcome) -> Vec<(&'static str, String)> {
         RefusalDetail::AlreadyRefused { first_status } => {
             rows.push(("first status", first_status.to_string()));
         }
+        RefusalDetail::AmountExceeded { left } => rows.push(("left", left.to_string())),
+        RefusalDetail::LegRefused { index, status } => {
+            rows.push(("leg", index.to_string()));
+            rows.push(("status of the leg", status.to_string()));
+        }
     }
     if outcome.seq > 0 {
         rows.push(("replayed", if outcome.replayed { "yes" } else { "no" }.to_owned()));
         rows.push(("entry", outcome.seq.to_string()));
+    }
+    // A change of a wallet that was so already names its newest entry and not that entry's time.
+    if outcome.timestamp_ns > 0 {
         rows.push(("time", time(outcome.timestamp_ns)));
     }
     rows

@@ -1,10 +1,10 @@
 //! `bursar wallet`.
 
 use super::{available, connect, exit_code, facts, outcome_json, outcome_rows, print, print_json, time};
-use crate::command_line::{ClientFlags, WalletCommand};
+use crate::command_line::{ClientFlags, FrozenSides, WalletCommand};
 use anyhow::{Context, bail};
-use client::WalletView;
-use ledger::{AssetId, NewWallet, OverdraftLimit, Owner, Wallet, WalletFlags, WalletId};
+use client::{ClientError, FlagChange, WalletLimits, WalletMetadata, WalletView};
+use ledger::{AssetId, NewWallet, Outcome, OverdraftLimit, Owner, WalletFlags, WalletId};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 use uuid::Uuid;
@@ -46,13 +46,58 @@ pub async fn run(command: WalletCommand) -> anyhow::Result<ExitCode> {
             create(wallet, &client).await
         }
         WalletCommand::Show { ids, client } => show(&ids, &client).await,
+        WalletCommand::SetLimits { id, overdraft_limit, balance_max, client: flags } => {
+            let overdraft_limit = parse_overdraft_limit(&overdraft_limit)?;
+            let client = connect(&flags).await?;
+            let limits = WalletLimits { wallet: id, overdraft_limit, balance_max };
+            report_change(id, client.set_limits(&[limits]).await, &flags)
+        }
+        WalletCommand::Freeze { id, sides, client } => {
+            change_flags(id, frozen(sides), WalletFlags::default(), &client).await
+        }
+        WalletCommand::Unfreeze { id, sides, client } => {
+            change_flags(id, WalletFlags::default(), frozen(sides), &client).await
+        }
+        WalletCommand::Close { id, client } => {
+            change_flags(id, WalletFlags::CLOSED, WalletFlags::default(), &client).await
+        }
+        WalletCommand::Reopen { id, client } => {
+            change_flags(id, WalletFlags::default(), WalletFlags::CLOSED, &client).await
+        }
+        WalletCommand::SetMetadata { id, metadata, client: flags } => {
+            let client = connect(&flags).await?;
+            let metadata = WalletMetadata { wallet: id, metadata: metadata.into_bytes().into() };
+            report_change(id, client.set_metadata(&[metadata]).await, &flags)
+        }
     }
 }
 
-async fn create(wallet: NewWallet, flags: &ClientFlags) -> anyhow::Result<ExitCode> {
+/// The flags of the sides that were named; both if none was.
+fn frozen(sides: FrozenSides) -> WalletFlags {
+    match sides {
+        FrozenSides { debits: true, credits: false } => WalletFlags::DEBIT_FROZEN,
+        FrozenSides { debits: false, credits: true } => WalletFlags::CREDIT_FROZEN,
+        _ => WalletFlags::DEBIT_FROZEN.with(WalletFlags::CREDIT_FROZEN),
+    }
+}
+
+async fn change_flags(
+    wallet: WalletId,
+    set: WalletFlags,
+    clear: WalletFlags,
+    flags: &ClientFlags,
+) -> anyhow::Result<ExitCode> {
     let client = connect(flags).await?;
-    let id = wallet.id;
-    let outcomes = client.create_wallets(&[wallet]).await?;
+    report_change(wallet, client.set_flags(&[FlagChange { wallet, set, clear }]).await, flags)
+}
+
+/// Prints what a creation or a change of the wallet `id` was answered.
+fn report_change(
+    id: WalletId,
+    outcomes: Result<Vec<Outcome>, ClientError>,
+    flags: &ClientFlags,
+) -> anyhow::Result<ExitCode> {
+    let outcomes = outcomes?;
     let outcome = outcomes.first().context("the server gave no outcome")?;
     if flags.json {
         print_json(&json!({ "id": id.to_string(), "outcome": outcome_json(outcome) }))?;
@@ -62,6 +107,12 @@ async fn create(wallet: NewWallet, flags: &ClientFlags) -> anyhow::Result<ExitCo
         print(&facts(&rows).to_string())?;
     }
     Ok(exit_code(outcome))
+}
+
+async fn create(wallet: NewWallet, flags: &ClientFlags) -> anyhow::Result<ExitCode> {
+    let client = connect(flags).await?;
+    let id = wallet.id;
+    report_change(id, client.create_wallets(&[wallet]).await, flags)
 }
 
 async fn show(ids: &[WalletId], flags: &ClientFlags) -> anyhow::Result<ExitCode> {
@@ -89,7 +140,7 @@ async fn show(ids: &[WalletId], flags: &ClientFlags) -> anyhow::Result<ExitCode>
 }
 
 fn view_rows(view: &WalletView) -> Vec<(&'static str, String)> {
-    let Wallet { terms, position, version, last_seq, created_at_ns, .. } = &view.wallet;
+    let WalletView { terms, position, version, last_seq, created_at_ns, as_of_seq, .. } = view;
     let flags: Vec<&str> = terms.flags.names().collect();
     let mut rows = vec![
         ("wallet", terms.id.to_string()),
@@ -111,7 +162,7 @@ fn view_rows(view: &WalletView) -> Vec<(&'static str, String)> {
         ("version", version.to_string()),
         ("last entry", last_seq.to_string()),
         ("created", time(*created_at_ns)),
-        ("as of entry", view.as_of_seq.to_string()),
+        ("as of entry", as_of_seq.to_string()),
     ];
     if !terms.metadata.is_empty() {
         rows.push(("metadata", String::from_utf8_lossy(&terms.metadata).into_owned()));
@@ -120,7 +171,7 @@ fn view_rows(view: &WalletView) -> Vec<(&'static str, String)> {
 }
 
 fn view_json(view: &WalletView) -> Value {
-    let Wallet { terms, position, version, last_seq, created_seq, created_at_ns } = &view.wallet;
+    let WalletView { terms, position, version, last_seq, created_seq, created_at_ns, as_of_seq, .. } = view;
     json!({
         "id": terms.id.to_string(),
         "owner": owner_text(&terms.owner),
@@ -140,7 +191,7 @@ fn view_json(view: &WalletView) -> Value {
         "created_seq": created_seq,
         "created_at_ns": created_at_ns.to_string(),
         "metadata": String::from_utf8_lossy(&terms.metadata),
-        "as_of_seq": view.as_of_seq,
+        "as_of_seq": as_of_seq,
     })
 }
 

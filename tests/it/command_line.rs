@@ -161,7 +161,7 @@ fn a_wrong_setting_is_refused_with_its_key_and_its_source() {
     check("shards = \"many\"", &["shards", "bursar.toml"]);
     check("idle_timeout = 7", &["idle_timeout", "no unit"]);
     check("idle_timeout = \"soon\"", &["idle_timeout"]);
-    check("frame_bytes_max = 12", &["frame_bytes_max = 12", "bursar.toml", "4096"]);
+    check("frame_bytes_max = 12", &["frame_bytes_max = 12", "bursar.toml", "8192"]);
     check("operations_max = 10", &["connection_operations_max", "operations_max"]);
     check("shards = [", &["bursar.toml"]);
     let missing = run(bursar().args(["serve", "--config", "/nowhere/bursar.toml"]));

@@ -69,7 +69,7 @@ struct PlainTransfer {
 }
 
 #[derive(Debug, PartialEq, Encode, Decode)]
-struct PlainTransfersCreated {
+struct PlainOrdersAnswered {
     outcomes: Vec<PlainOutcome>,
     positions: Vec<Vec<PlainPosition>>,
 }
@@ -89,12 +89,16 @@ enum PlainDetail {
     InsufficientFunds { available: u128, required: u128 },
     LimitExceeded { limit: u128 },
     AlreadyRefused { first_status: u16 },
+    AmountExceeded { left: u128 },
+    LegRefused { index: u8, status: u16 },
 }
 
 #[derive(Debug, PartialEq, Encode, Decode)]
 struct PlainPosition {
     wallet: u128,
     balance: i128,
+    debits_pending: u128,
+    credits_pending: u128,
     available: Option<i128>,
     as_of_seq: u64,
 }
@@ -130,6 +134,32 @@ enum PlainOverdraftLimit {
     Unlimited,
 }
 
+#[derive(Debug, PartialEq, Encode, Decode)]
+struct PlainCreateTransactions {
+    deadline_ms: u32,
+    trace_id: u128,
+    with_balances: bool,
+    transactions: Vec<PlainTransaction>,
+}
+
+#[derive(Debug, PartialEq, Encode, Decode)]
+struct PlainTransaction {
+    id: u128,
+    group_id: u128,
+    code: u16,
+    effective_at_ns: u64,
+    metadata: Vec<u8>,
+    legs: Vec<PlainLeg>,
+}
+
+#[derive(Debug, PartialEq, Encode, Decode)]
+struct PlainLeg {
+    wallet: u128,
+    is_credit: bool,
+    asset: u32,
+    amount: u128,
+}
+
 fn check_plain<Plain: Encode + Decode<()> + std::fmt::Debug>(name: &str) {
     let configuration = bincode::config::standard().with_little_endian().with_fixed_int_encoding();
     let frame = golden(name);
@@ -142,25 +172,28 @@ fn check_plain<Plain: Encode + Decode<()> + std::fmt::Debug>(name: &str) {
 #[test]
 fn bodies_written_item_by_item_are_what_bincode_makes_of_the_whole_message() {
     check_plain::<PlainCreateTransfers>("create_transfers_request");
-    check_plain::<PlainTransfersCreated>("create_transfers_reply");
+    check_plain::<PlainOrdersAnswered>("create_transfers_reply");
     check_plain::<PlainCreateWallets>("create_wallets_request");
     check_plain::<Vec<PlainOutcome>>("create_wallets_reply");
+    check_plain::<PlainCreateTransactions>("create_transactions_request");
+    check_plain::<PlainOrdersAnswered>("create_transactions_reply");
+    check_plain::<PlainOrdersAnswered>("post_pending_reply");
 }
 
 #[test]
 fn an_empty_batch_is_a_legal_message() {
     use protocol::{Reply, Request, RequestHead};
     let messages = [
-        Message::Request(Request::CreateTransfers(protocol::CreateTransfers {
+        Message::Request(Request::CreateTransfers(protocol::OrderBatch {
             head: RequestHead::default(),
             with_balances: false,
-            transfers: Vec::new(),
+            orders: Vec::new(),
         })),
         Message::Request(Request::Balances(protocol::Balances {
             head: RequestHead::default(),
             ids: Vec::new(),
         })),
-        Message::Reply(Reply::CreateTransfers(protocol::TransfersCreated::default())),
+        Message::Reply(Reply::CreateTransfers(protocol::OrdersAnswered::default())),
         Message::Reply(Reply::Balances(Vec::new())),
     ];
     for message in messages {

@@ -1,14 +1,16 @@
 //! The largest batch of the largest items, and its largest reply: both fit, whatever the frame limit.
 
-use crate::samples::{Message, new_wallet, outcome, transfer};
+use crate::samples::{Message, hold_terms, new_wallet, outcome, pending, post, reversal, transfer, void};
+use ledger::order::LEGS_MAX;
 use ledger::{
-    AssetId, NewWallet, OverdraftLimit, Owner, Position, RefusalDetail, Status, Transfer, TransferId, Wallet,
-    WalletId,
+    AssetId, HoldState, Leg, Memo, NewWallet, Order, OverdraftLimit, Owner, Pending, Position, Post,
+    RefusalDetail, Reversal, Side, Status, Transaction, Transfer, TransferId, Void, WalletFlags, WalletId,
 };
 use protocol::{
-    BalanceView, Balances, CreateAssets, CreateTransfers, CreateWallets, FRAME_HARD_MAX, FRAME_LIMIT_DEFAULT,
-    FRAME_LIMIT_MIN, LookupTransfers, LookupWallets, NewAsset, OPERATIONS_PER_REQUEST_MAX, Operation, Reply,
-    Request, RequestHead, TransferView, TransfersCreated, WalletPosition, WalletView, batch_max,
+    BalanceView, Balances, ChangeBatch, CreateAssets, CreateWallets, FRAME_HARD_MAX, FRAME_LIMIT_DEFAULT,
+    FRAME_LIMIT_MIN, FlagChange, LookupTransfers, LookupWallets, NewAsset, OPERATIONS_PER_REQUEST_MAX,
+    Operation, OrderBatch, OrdersAnswered, Progress, Reply, Request, RequestHead, TransferView, WalletLimits,
+    WalletMetadata, WalletPosition, WalletView, batch_max, encode_reply,
 };
 
 fn largest_wallet() -> NewWallet {
@@ -24,6 +26,24 @@ fn largest_transfer() -> Transfer {
     Transfer { metadata: Box::from([7; 256]), ..transfer() }
 }
 
+fn largest_memo() -> Memo {
+    Memo { metadata: Box::from([7; 256]), ..Memo::default() }
+}
+
+fn largest_transaction() -> Transaction {
+    let leg = Leg { wallet: WalletId(1), side: Side::Debit, asset: AssetId(1), amount: 1 };
+    Transaction { id: TransferId(1), legs: Box::new([leg; LEGS_MAX]), memo: largest_memo() }
+}
+
+/// A batch of the same order, with the positions asked for.
+fn orders<T: Clone>(order: &T, count: usize) -> OrderBatch<T> {
+    OrderBatch { head: RequestHead::default(), with_balances: true, orders: vec![order.clone(); count] }
+}
+
+fn changes<T: Clone>(change: &T, count: usize) -> ChangeBatch<T> {
+    ChangeBatch { head: RequestHead::default(), changes: vec![change.clone(); count] }
+}
+
 /// The largest request of `count` items, and its largest reply.
 fn largest(operation: Operation, count: usize) -> (Request, Reply) {
     let head = RequestHead::default();
@@ -31,6 +51,18 @@ fn largest(operation: Operation, count: usize) -> (Request, Reply) {
         outcome(Status::InsufficientFunds, RefusalDetail::InsufficientFunds { available: 1, required: 2 });
     let outcomes = vec![outcome; count];
     let (available, as_of_seq) = (Some(1), 1);
+    let position = WalletPosition {
+        wallet: WalletId(1),
+        balance: 1,
+        debits_pending: 1,
+        credits_pending: 1,
+        available,
+        as_of_seq,
+    };
+    let answered = |wallets| OrdersAnswered {
+        outcomes: outcomes.clone(),
+        positions: vec![vec![position; wallets]; count],
+    };
     let wallet_ids = vec![WalletId(1); count];
     match operation {
         Operation::CreateAssets => {
@@ -43,23 +75,66 @@ fn largest(operation: Operation, count: usize) -> (Request, Reply) {
             (Request::CreateWallets(request), Reply::CreateWallets(outcomes))
         }
         Operation::LookupWallets => {
-            let wallet = Wallet::create(largest_wallet(), 1, 1);
-            let view = WalletView { wallet, available, as_of_seq };
+            let view = WalletView {
+                terms: largest_wallet(),
+                position: Position::default(),
+                version: 1,
+                last_seq: 1,
+                created_seq: 1,
+                created_at_ns: 1,
+                available,
+                as_of_seq,
+            };
             let request = LookupWallets { head, ids: wallet_ids };
             (Request::LookupWallets(request), Reply::LookupWallets(vec![Some(view); count]))
         }
-        Operation::CreateTransfers => {
-            let position = WalletPosition { wallet: WalletId(1), balance: 1, available, as_of_seq };
-            let positions = vec![vec![position; 2]; count];
-            let transfers = vec![largest_transfer(); count];
-            let request = CreateTransfers { head, with_balances: true, transfers };
-            (
-                Request::CreateTransfers(request),
-                Reply::CreateTransfers(TransfersCreated { outcomes, positions }),
-            )
+        Operation::CreateTransfers => (
+            Request::CreateTransfers(orders(&largest_transfer(), count)),
+            Reply::CreateTransfers(answered(2)),
+        ),
+        Operation::CreatePending => {
+            let pending = Pending { transfer: largest_transfer(), ..pending() };
+            (Request::CreatePending(orders(&pending, count)), Reply::CreatePending(answered(2)))
+        }
+        Operation::PostPending => {
+            let post = Post { memo: largest_memo(), ..post() };
+            (Request::PostPending(orders(&post, count)), Reply::PostPending(answered(2)))
+        }
+        Operation::VoidPending => {
+            let void = Void { memo: largest_memo(), ..void() };
+            (Request::VoidPending(orders(&void, count)), Reply::VoidPending(answered(2)))
+        }
+        Operation::Reverse => {
+            let reversal = Reversal { memo: largest_memo(), ..reversal() };
+            (Request::Reverse(orders(&reversal, count)), Reply::Reverse(answered(LEGS_MAX)))
+        }
+        Operation::CreateTransactions => (
+            Request::CreateTransactions(orders(&largest_transaction(), count)),
+            Reply::CreateTransactions(answered(LEGS_MAX)),
+        ),
+        Operation::SetLimits => {
+            let limits = WalletLimits {
+                wallet: WalletId(1),
+                overdraft_limit: OverdraftLimit::Limited(1),
+                balance_max: 1,
+            };
+            (Request::SetLimits(changes(&limits, count)), Reply::SetLimits(outcomes))
+        }
+        Operation::SetFlags => {
+            let (set, clear) = (WalletFlags::CLOSED, WalletFlags::DEBIT_FROZEN);
+            let change = FlagChange { wallet: WalletId(1), set, clear };
+            (Request::SetFlags(changes(&change, count)), Reply::SetFlags(outcomes))
+        }
+        Operation::SetMetadata => {
+            let metadata = WalletMetadata { wallet: WalletId(1), metadata: Box::from([7; 1024]) };
+            (Request::SetMetadata(changes(&metadata, count)), Reply::SetMetadata(outcomes))
         }
         Operation::LookupTransfers => {
-            let view = TransferView { transfer: largest_transfer(), outcome };
+            let view = TransferView {
+                order: Order::Transaction(largest_transaction()),
+                outcome,
+                progress: Progress::Hold { terms: hold_terms(), state: HoldState::Open },
+            };
             let request = LookupTransfers { head, ids: vec![TransferId(1); count] };
             (Request::LookupTransfers(request), Reply::LookupTransfers(vec![Some(view); count]))
         }
@@ -79,9 +154,10 @@ fn the_largest_batch_and_its_largest_reply_fit_and_one_item_more_does_not() {
             let bytes = |count: u32| {
                 let (request, reply) = largest(operation, count as usize);
                 let request = Message::Request(request).frame(1).len();
-                // A reply above the hard limit would have become an error.
-                let reply = Message::Reply(reply).frame(1).len();
-                request.max(reply)
+                // Without a limit, since a reply above it becomes an error.
+                let mut frame = Vec::new();
+                encode_reply(1, &reply, u32::MAX, &mut frame);
+                request.max(frame.len())
             };
             let count = batch_max(operation, frame_limit);
             assert!(bytes(count) <= frame_limit as usize, "{count} {operation} in {frame_limit} bytes");

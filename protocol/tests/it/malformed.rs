@@ -2,8 +2,9 @@
 //! number that a peer only claims.
 
 use crate::samples::{Message, open, samples};
+use ledger::{Order, Status};
 use proptest::prelude::*;
-use protocol::{FrameError, NewAsset, Operation, Reply, decode_reply, decode_request};
+use protocol::{FrameError, NewAsset, Operation, Reply, Request, decode_reply, decode_request};
 
 #[test]
 fn a_message_cut_short_at_any_byte_is_malformed() {
@@ -74,18 +75,42 @@ fn claimed_lengths_are_checked_before_anything_is_allocated() {
     let huge = u64::MAX.to_le_bytes();
     let full = 8_190_u64.to_le_bytes();
     let one_more = 8_191_u64.to_le_bytes();
-    for operation in [Operation::CreateAssets, Operation::CreateWallets, Operation::Balances] {
+    for operation in [
+        Operation::CreateAssets,
+        Operation::CreateWallets,
+        Operation::Balances,
+        Operation::SetLimits,
+        Operation::SetFlags,
+        Operation::SetMetadata,
+    ] {
         check(operation, &body(&[&huge]), "too_many_operations");
         check(operation, &body(&[&one_more]), "too_many_operations");
         check(operation, &body(&[&full]), "malformed_body");
     }
-    check(Operation::CreateTransfers, &body(&[&[0], &huge]), "too_many_operations");
-    check(Operation::CreateTransfers, &body(&[&[0], &full, &[0; 200]]), "malformed_body");
+    for operation in [
+        Operation::CreateTransfers,
+        Operation::CreatePending,
+        Operation::PostPending,
+        Operation::VoidPending,
+        Operation::Reverse,
+        Operation::CreateTransactions,
+    ] {
+        check(operation, &body(&[&[0], &huge]), "too_many_operations");
+        check(operation, &body(&[&[0], &one_more]), "too_many_operations");
+        check(operation, &body(&[&[0], &full, &[0; 200]]), "malformed_body");
+    }
     // A flag that is neither 0 nor 1, a code longer than its body, a code that is not UTF-8.
     check(Operation::CreateTransfers, &body(&[&[2], &[0; 8]]), "malformed_body");
     let one = 1_u64.to_le_bytes();
     check(Operation::CreateAssets, &body(&[&one, &[0; 4], &huge, &[0; 9]]), "malformed_body");
     check(Operation::CreateAssets, &body(&[&one, &[0; 4], &one, &[0xff, 0]]), "malformed_body");
+    // More legs than are read of any transaction, and more than are there; a leg that is neither debit nor credit.
+    let transaction = &[0; 16 + 16 + 2 + 8 + 8];
+    let create = Operation::CreateTransactions;
+    check(create, &body(&[&[0], &one, transaction, &huge]), "too_many_operations");
+    check(create, &body(&[&[0], &one, transaction, &256_u64.to_le_bytes()]), "too_many_operations");
+    check(create, &body(&[&[0], &one, transaction, &255_u64.to_le_bytes()]), "malformed_body");
+    check(create, &body(&[&[0], &one, transaction, &one, &[0; 16], &[2], &[0; 20]]), "malformed_body");
     // A hello for no version at all, and one with too long a name.
     check(Operation::Hello, &[&[2, 1][..], &[0; 16]].concat(), "malformed_body");
     check(Operation::Hello, &[&[1, 1, 65][..], &[0; 7], &[b'x'; 65], &[0; 8]].concat(), "malformed_body");
@@ -93,10 +118,10 @@ fn claimed_lengths_are_checked_before_anything_is_allocated() {
 
 #[test]
 fn message_types_that_do_not_exist_in_a_direction_are_refused() {
-    for message_type in [0, 10, 0x7f, 0x81, 0x85, 0xff] {
+    for message_type in [0, 18, 0x7f, 0x81, 0x85, 0xff] {
         assert_eq!(decode_request(message_type, &[]), Err(FrameError::UnknownType { message_type }));
     }
-    for message_type in [0, 1, 5, 0x80, 0x8a] {
+    for message_type in [0, 1, 5, 17, 0x80, 0x92] {
         assert_eq!(decode_reply(message_type, &[]), Err(FrameError::UnknownType { message_type }));
     }
 }
@@ -110,6 +135,33 @@ fn statuses_and_error_codes_that_are_not_known_are_errors_of_their_own() {
     let error = [&unknown[..], &2_u64.to_le_bytes(), b"hm", &[0; 4]].concat();
     let decoded = decode_reply(0xff, &error);
     assert_eq!(decoded, Err(FrameError::UnknownErrorCode { number: 12_345, text: "hm".to_owned() }));
+}
+
+#[test]
+fn a_transaction_of_too_many_legs_is_read_so_that_it_alone_is_refused() {
+    let check = |legs: u8, expected: Result<(), Status>| {
+        let leg = [&[1; 16][..], &[0], &[1; 4], &[1; 16]].concat();
+        let items = [&[0_u8][..], &1_u64.to_le_bytes(), &[1; 16], &[0; 16 + 2 + 8 + 8]].concat();
+        let body = body(&[&items, &u64::from(legs).to_le_bytes(), &leg.repeat(usize::from(legs))]);
+        let decoded = decode_request(Operation::CreateTransactions.request_type(), &body);
+        let Ok(Request::CreateTransactions(request)) = decoded else { panic!("{decoded:?}") };
+        let order = Order::Transaction(request.orders[0].clone());
+        assert_eq!(order.check_shape().map_err(|refusal| refusal.status), expected, "{legs} legs");
+    };
+    check(1, Err(Status::TooFewLegs));
+    // All of them are of one wallet.
+    check(64, Err(Status::WalletsMustDiffer));
+    check(65, Err(Status::TooManyLegs));
+    check(255, Err(Status::TooManyLegs));
+}
+
+#[test]
+fn an_order_of_a_kind_that_cannot_be_looked_up_is_malformed() {
+    for kind in [0, 5, 8, 255] {
+        let body = [&1_u64.to_le_bytes()[..], &[1, kind], &[0; 300]].concat();
+        let decoded = decode_reply(Operation::LookupTransfers.reply_type(), &body);
+        assert_eq!(decoded.expect_err("no such kind").reason(), "malformed_body", "kind {kind}");
+    }
 }
 
 #[test]

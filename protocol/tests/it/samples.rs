@@ -2,15 +2,16 @@
 
 use ledger::fold::AssetTotals;
 use ledger::{
-    Asset, AssetCode, AssetId, NewWallet, Outcome, OverdraftLimit, Owner, Position, RefusalDetail, Status,
-    Transfer, TransferId, Wallet, WalletFlags, WalletId,
+    Asset, AssetCode, AssetId, HoldState, HoldTerms, Leg, Memo, NewWallet, Order, Outcome, OverdraftLimit,
+    Owner, Pending, Position, Post, RefusalDetail, Reversal, Side, Status, Transaction, Transfer, TransferId,
+    Void, WalletFlags, WalletId,
 };
 use protocol::{
-    AssetTrialBalance, BalanceView, Balances, CreateAssets, CreateTransfers, CreateWallets, ErrorCode,
-    ErrorReply, FRAME_HARD_MAX, FRAME_LIMIT_DEFAULT, FrameError, FrameHeader, HEADER_LENGTH, Hello, Limits,
-    LookupTransfers, LookupWallets, NewAsset, Pong, Reply, Request, RequestHead, TransferView,
-    TransfersCreated, TrialBalance, WalletPosition, WalletView, Welcome, decode_reply, decode_request,
-    encode_hello, encode_reply, encode_request,
+    AssetTrialBalance, BalanceView, Balances, ChangeBatch, CreateAssets, CreateWallets, ErrorCode,
+    ErrorReply, FRAME_HARD_MAX, FRAME_LIMIT_DEFAULT, FlagChange, FrameError, FrameHeader, HEADER_LENGTH,
+    Hello, Limits, LookupTransfers, LookupWallets, NewAsset, OrderBatch, OrdersAnswered, Pong, Progress,
+    Reply, Request, RequestHead, TransferView, TrialBalance, WalletLimits, WalletMetadata, WalletPosition,
+    WalletView, Welcome, decode_reply, decode_request, encode_hello, encode_reply, encode_request,
 };
 
 /// A message of either direction.
@@ -89,6 +90,45 @@ pub(crate) fn transfer() -> Transfer {
     }
 }
 
+pub(crate) fn memo() -> Memo {
+    Memo { group_id: 99, code: 4, effective_at_ns: TIME_NS, metadata: Box::from(*b"shipped") }
+}
+
+pub(crate) fn pending() -> Pending {
+    Pending { transfer: Transfer { id: TransferId(11), ..transfer() }, timeout_s: 604_800 }
+}
+
+pub(crate) fn hold_terms() -> HoldTerms {
+    HoldTerms {
+        debit_wallet: BANK,
+        credit_wallet: ALICE,
+        asset: AssetId(840),
+        amount: 10_050,
+        expires_at_ns: TIME_NS + 604_800_000_000_000,
+    }
+}
+
+pub(crate) fn post() -> Post {
+    Post { id: TransferId(12), pending_id: TransferId(11), amount: 9_000, memo: memo() }
+}
+
+pub(crate) fn void() -> Void {
+    Void { id: TransferId(13), pending_id: TransferId(11), memo: memo() }
+}
+
+pub(crate) fn reversal() -> Reversal {
+    Reversal { id: TransferId(14), reverses_id: TransferId(12), amount: 500, memo: memo() }
+}
+
+pub(crate) fn transaction() -> Transaction {
+    let leg = |wallet, side, amount| Leg { wallet, side, asset: AssetId(840), amount };
+    Transaction {
+        id: TransferId(15),
+        legs: Box::new([leg(BANK, Side::Debit, 10_000), leg(ALICE, Side::Credit, 10_000)]),
+        memo: memo(),
+    }
+}
+
 pub(crate) fn outcome(status: Status, detail: RefusalDetail) -> Outcome {
     Outcome { status, replayed: false, seq: 4, timestamp_ns: TIME_NS + 1, detail }
 }
@@ -103,6 +143,23 @@ fn outcomes() -> Vec<Outcome> {
 
 fn position() -> Position {
     Position { debits_pending: 1, debits_posted: 10_550, credits_pending: 2, credits_posted: 10_050 }
+}
+
+fn orders<T>(order: T) -> OrderBatch<T> {
+    OrderBatch { head: HEAD, with_balances: false, orders: vec![order] }
+}
+
+fn changes<T>(change: T) -> ChangeBatch<T> {
+    ChangeBatch { head: HEAD, changes: vec![change] }
+}
+
+/// One outcome, and no positions, since none were asked for.
+fn answered(status: Status, detail: RefusalDetail) -> OrdersAnswered {
+    OrdersAnswered { outcomes: vec![outcome(status, detail)], positions: Vec::new() }
+}
+
+fn view(order: Order, progress: Progress) -> TransferView {
+    TransferView { order, outcome: outcome(Status::Created, RefusalDetail::None), progress }
 }
 
 pub(crate) fn samples() -> Vec<Sample> {
@@ -166,14 +223,12 @@ pub(crate) fn samples() -> Vec<Sample> {
             "lookup_wallets_reply",
             Reply::LookupWallets(vec![
                 Some(WalletView {
-                    wallet: Wallet {
-                        terms: new_wallet(),
-                        position: position(),
-                        version: 3,
-                        last_seq: 6,
-                        created_seq: 2,
-                        created_at_ns: TIME_NS,
-                    },
+                    terms: new_wallet(),
+                    position: position(),
+                    version: 3,
+                    last_seq: 6,
+                    created_seq: 2,
+                    created_at_ns: TIME_NS,
                     available: Some(-1),
                     as_of_seq: 9,
                 }),
@@ -182,15 +237,15 @@ pub(crate) fn samples() -> Vec<Sample> {
         ),
         request(
             "create_transfers_request",
-            Request::CreateTransfers(CreateTransfers {
+            Request::CreateTransfers(OrderBatch {
                 head: HEAD,
                 with_balances: true,
-                transfers: vec![transfer()],
+                orders: vec![transfer()],
             }),
         ),
         reply(
             "create_transfers_reply",
-            Reply::CreateTransfers(TransfersCreated {
+            Reply::CreateTransfers(OrdersAnswered {
                 outcomes: vec![
                     outcome(Status::Created, RefusalDetail::None),
                     outcome(
@@ -208,10 +263,19 @@ pub(crate) fn samples() -> Vec<Sample> {
                 ],
                 positions: vec![
                     vec![
-                        WalletPosition { wallet: BANK, balance: -10_050, available: None, as_of_seq: 4 },
+                        WalletPosition {
+                            wallet: BANK,
+                            balance: -10_050,
+                            debits_pending: 70,
+                            credits_pending: 0,
+                            available: None,
+                            as_of_seq: 4,
+                        },
                         WalletPosition {
                             wallet: ALICE,
                             balance: 10_050,
+                            debits_pending: 0,
+                            credits_pending: 70,
                             available: Some(10_550),
                             as_of_seq: 4,
                         },
@@ -224,15 +288,26 @@ pub(crate) fn samples() -> Vec<Sample> {
         ),
         request(
             "lookup_transfers_request",
-            Request::LookupTransfers(LookupTransfers { head: HEAD, ids: vec![TransferId(7), TransferId(8)] }),
+            Request::LookupTransfers(LookupTransfers {
+                head: HEAD,
+                ids: vec![TransferId(7), TransferId(11)],
+            }),
         ),
         reply(
             "lookup_transfers_reply",
             Reply::LookupTransfers(vec![
+                Some(view(Order::Transfer(transfer()), Progress::Moved { amount: 10_050, reversed: 0 })),
+                Some(view(
+                    Order::Pending(pending()),
+                    Progress::Hold { terms: hold_terms(), state: HoldState::Posted },
+                )),
+                Some(view(Order::Post(post()), Progress::Moved { amount: 9_000, reversed: 500 })),
                 Some(TransferView {
-                    transfer: transfer(),
-                    outcome: outcome(Status::Created, RefusalDetail::None),
+                    outcome: outcome(Status::PendingAlreadyPosted, RefusalDetail::None),
+                    ..view(Order::Void(void()), Progress::None)
                 }),
+                Some(view(Order::Reversal(reversal()), Progress::None)),
+                Some(view(Order::Transaction(transaction()), Progress::Moved { amount: 1, reversed: 1 })),
                 None,
             ]),
         ),
@@ -263,6 +338,73 @@ pub(crate) fn samples() -> Vec<Sample> {
         ),
         request("ping_request", Request::Ping(HEAD)),
         reply("ping_reply", Reply::Ping(Pong { timestamp_ns: TIME_NS, durable_seq: 9 })),
+        request("create_pending_request", Request::CreatePending(orders(pending()))),
+        reply("create_pending_reply", Reply::CreatePending(answered(Status::Created, RefusalDetail::None))),
+        request("post_pending_request", Request::PostPending(orders(post()))),
+        reply(
+            "post_pending_reply",
+            Reply::PostPending(answered(
+                Status::ExceedsPendingAmount,
+                RefusalDetail::AmountExceeded { left: 10_050 },
+            )),
+        ),
+        request("void_pending_request", Request::VoidPending(orders(void()))),
+        reply(
+            "void_pending_reply",
+            Reply::VoidPending(answered(Status::PendingAlreadyPosted, RefusalDetail::None)),
+        ),
+        request("reverse_request", Request::Reverse(orders(reversal()))),
+        reply(
+            "reverse_reply",
+            Reply::Reverse(answered(
+                Status::ExceedsOriginalAmount,
+                RefusalDetail::AmountExceeded { left: 400 },
+            )),
+        ),
+        request("create_transactions_request", Request::CreateTransactions(orders(transaction()))),
+        reply(
+            "create_transactions_reply",
+            Reply::CreateTransactions(answered(
+                Status::LegRefused,
+                RefusalDetail::LegRefused { index: 1, status: Status::CreditWalletFrozen },
+            )),
+        ),
+        request(
+            "set_limits_request",
+            Request::SetLimits(changes(WalletLimits {
+                wallet: ALICE,
+                overdraft_limit: OverdraftLimit::Limited(700),
+                balance_max: 0,
+            })),
+        ),
+        reply("set_limits_reply", Reply::SetLimits(vec![outcome(Status::Created, RefusalDetail::None)])),
+        request(
+            "set_flags_request",
+            Request::SetFlags(changes(FlagChange {
+                wallet: ALICE,
+                set: WalletFlags::DEBIT_FROZEN,
+                clear: WalletFlags::CREDIT_FROZEN,
+            })),
+        ),
+        reply(
+            "set_flags_reply",
+            Reply::SetFlags(vec![Outcome {
+                seq: 0,
+                timestamp_ns: 0,
+                ..outcome(Status::WalletNotFound, RefusalDetail::None)
+            }]),
+        ),
+        request(
+            "set_metadata_request",
+            Request::SetMetadata(changes(WalletMetadata { wallet: ALICE, metadata: Box::from(*b"gold") })),
+        ),
+        reply(
+            "set_metadata_reply",
+            Reply::SetMetadata(vec![Outcome {
+                timestamp_ns: 0,
+                ..outcome(Status::Exists, RefusalDetail::None)
+            }]),
+        ),
         reply(
             "error_reply",
             Reply::Error(ErrorReply {

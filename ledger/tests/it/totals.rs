@@ -1,38 +1,21 @@
 //! Decisions about what is held, totals over wallets, and faults in words: what random histories of one-phase transfers
 //! do not reach.
 
-use ledger::decide::{decide_credit, decide_debit};
+use crate::samples;
+use ledger::decide::decide;
 use ledger::fold::AssetTotals;
 use ledger::{
-    AMOUNT_MAX, Asset, AssetCode, AssetId, Decision, Entry, Fold, NewWallet, OpenReservations,
-    OverdraftLimit, Owner, Position, Status, Transfer, TransferId, Wallet, WalletFlags, WalletId,
+    AMOUNT_MAX, Asset, AssetCode, AssetId, Circumstances, Decision, Effect, Entry, Fold, NewWallet,
+    OpenReservations, Position, Refusal, RefusalDetail, Route, Status, Transfer, Wallet, WalletFlags,
+    WalletId,
 };
 
 fn terms(id: u128, asset: u32) -> NewWallet {
-    NewWallet {
-        id: WalletId(id),
-        owner: Owner::Number(0),
-        asset: AssetId(asset),
-        code: 0,
-        flags: WalletFlags::default(),
-        overdraft_limit: OverdraftLimit::Limited(0),
-        balance_max: 0,
-        metadata: Box::default(),
-    }
+    NewWallet { asset: AssetId(asset), ..samples::wallet(id) }
 }
 
 fn transfer(id: u128, debit: u128, credit: u128, asset: u32, amount: u128) -> Transfer {
-    Transfer {
-        id: TransferId(id),
-        debit_wallet: WalletId(debit),
-        credit_wallet: WalletId(credit),
-        asset: AssetId(asset),
-        amount,
-        group_id: 0,
-        code: 0,
-        effective_at_ns: 0,
-        metadata: Box::default(),
-    }
+    Transfer { asset: AssetId(asset), ..samples::transfer(id, debit, credit, amount) }
 }
 
 fn position(
@@ -50,16 +33,18 @@ fn what_is_held_is_neither_spent_twice_nor_makes_room() {
     let decide = |is_debit: bool, position: Position, open: OpenReservations, amount: u128| {
         let mut wallet = Wallet::create(NewWallet { balance_max: 1_000, ..terms(1, 1) }, 1, 1);
         wallet.position = position;
-        let decide = if is_debit { decide_debit } else { decide_credit };
-        match decide(Some(&wallet), open, &transfer(1, 1, 2, 1, amount)) {
+        let part = Route::of_transfer(&transfer(1, 1, 2, 1, amount)).parts()[usize::from(!is_debit)];
+        let circumstances = Circumstances { open, ending: &[], now_ns: 1 };
+        match decide(Some(&wallet), &part, &circumstances) {
             Decision::Accept => "accept",
             Decision::Wait => "wait",
-            Decision::Refuse(refusal) => refusal.status.name(),
+            Decision::Refuse { refusal, .. } => refusal.status.name(),
         }
     };
     let none = OpenReservations::default();
-    let debits = |debits| OpenReservations { debits, credits: 0 };
-    let credits = |credits| OpenReservations { debits: 0, credits };
+    let moved = |debits, credits| OpenReservations::of(&Effect::Move { debits, credits });
+    let debits = |debits| moved(debits, 0);
+    let credits = |credits| moved(0, credits);
     // 500 in, 100 out, 50 held to go out, 70 held to come in: 350 to spend, room for 530.
     let held = position(50, 100, 70, 500);
     assert_eq!(decide(true, held, none, 350), "accept");
@@ -178,8 +163,12 @@ fn a_journaled_refusal_that_the_rules_do_not_give_is_a_fault() {
         fold.apply(seq, seq, &Entry::WalletCreated(wallet)).expect("it is new");
     }
     let check = |debit, credit, status: Status, expected: Result<(), &str>| {
-        let entry =
-            Entry::TransferRefused { transfer: transfer(1, debit, credit, 1, 5), refusal: status.into() };
+        let detail = match status {
+            Status::InsufficientFunds => RefusalDetail::InsufficientFunds { available: 0, required: 5 },
+            _ => RefusalDetail::None,
+        };
+        let refusal = Refusal { status, detail };
+        let entry = Entry::TransferRefused { transfer: transfer(1, debit, credit, 1, 5), refusal };
         let mut applied = fold.clone();
         let fault = applied.apply(4, 4, &entry).map_err(|fault| fault.to_string());
         assert_eq!(fault.as_ref().map_err(String::as_str), expected.as_ref().map_err(|text| *text));
@@ -192,13 +181,13 @@ fn a_journaled_refusal_that_the_rules_do_not_give_is_a_fault() {
         3,
         2,
         Status::DebitWalletFrozen,
-        Err("entry 4: refuses a transfer as debit_wallet_frozen, and not as insufficient_funds"),
+        Err("entry 4: refuses an order as debit_wallet_frozen, and not as insufficient_funds"),
     );
     check(
         2,
         3,
         Status::InsufficientFunds,
-        Err("entry 4: refuses a transfer that is to be done, as insufficient_funds"),
+        Err("entry 4: refuses an order that is to be done, as insufficient_funds"),
     );
 }
 

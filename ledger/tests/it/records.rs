@@ -1,52 +1,17 @@
 //! Assets, wallets and transfers at their border: what shape each may have, to the byte and to the unit, and what the
 //! second creation of the same id is answered, field by field.
 
+use crate::samples::{
+    asset, bytes, code, credit, debit, hold, pending, post, reversal, transaction, transfer, void, wallet,
+};
 use ledger::asset::{ASSET_CODE_LENGTH_MAX, ASSET_SCALE_MAX};
 use ledger::transfer::TRANSFER_METADATA_MAX;
 use ledger::wallet::{OWNER_LENGTH_MAX, WALLET_METADATA_MAX};
 use ledger::{
-    AMOUNT_MAX, Asset, AssetCode, AssetId, Entry, NewWallet, OverdraftLimit, Owner, Position, Refusal,
-    Status, Transfer, TransferId, Wallet, WalletFlags, WalletId,
+    AMOUNT_MAX, Asset, AssetCode, AssetId, Effect, Entry, Facts, NewWallet, Order, OrderKind, OverdraftLimit,
+    Owner, Position, Refusal, ReversedFacts, Setting, Side, Status, Transfer, TransferId, Wallet,
+    WalletChange, WalletFlags, WalletId,
 };
-
-fn code(text: &str) -> AssetCode {
-    AssetCode::new(text).expect("a valid code")
-}
-
-fn asset() -> Asset {
-    Asset { id: AssetId(1), code: code("USD"), scale: 2 }
-}
-
-fn wallet() -> NewWallet {
-    NewWallet {
-        id: WalletId(1),
-        owner: Owner::Number(0),
-        asset: AssetId(1),
-        code: 0,
-        flags: WalletFlags::default(),
-        overdraft_limit: OverdraftLimit::Limited(0),
-        balance_max: 0,
-        metadata: Box::default(),
-    }
-}
-
-fn transfer() -> Transfer {
-    Transfer {
-        id: TransferId(1),
-        debit_wallet: WalletId(1),
-        credit_wallet: WalletId(2),
-        asset: AssetId(1),
-        amount: 1,
-        group_id: 0,
-        code: 0,
-        effective_at_ns: 0,
-        metadata: Box::default(),
-    }
-}
-
-fn bytes(length: usize) -> Box<[u8]> {
-    vec![7; length].into()
-}
 
 /// Another value in one field, and what a repetition with it is answered.
 type Change<T> = (fn(&mut T), Status);
@@ -64,7 +29,7 @@ fn status(shape: Result<(), Refusal>) -> Option<Status> {
 #[test]
 fn an_asset_has_an_id_and_at_most_38_digits() {
     let check = |change: fn(&mut Asset), expected| {
-        let asset = with(asset(), change);
+        let asset = with(asset(1), change);
         assert_eq!(status(asset.check_shape()), expected, "{asset:?}");
     };
     check(|_| {}, None);
@@ -108,7 +73,7 @@ fn an_asset_code_is_short_upper_case_and_written_as_it_was_read() {
 #[test]
 fn a_wallet_has_an_id_flags_that_may_be_set_and_bounded_limits_owner_and_metadata() {
     let check = |change: &dyn Fn(&mut NewWallet), expected| {
-        let wallet = with(wallet(), change);
+        let wallet = with(wallet(1), change);
         assert_eq!(status(wallet.check_shape()), expected, "{wallet:?}");
     };
     check(&|_| {}, None);
@@ -156,7 +121,7 @@ fn a_wallet_has_an_id_flags_that_may_be_set_and_bounded_limits_owner_and_metadat
 #[test]
 fn a_transfer_has_an_id_an_amount_two_wallets_and_bounded_metadata() {
     let check = |change: &dyn Fn(&mut Transfer), expected| {
-        let transfer = with(transfer(), change);
+        let transfer = with(transfer(1, 1, 2, 1), change);
         assert_eq!(status(transfer.check_shape()), expected, "{transfer:?}");
     };
     check(&|_| {}, None);
@@ -186,7 +151,7 @@ fn of_several_faults_in_a_shape_the_first_in_the_documented_order_is_told() {
         flags: WalletFlags::CLOSED,
         balance_max: u128::MAX,
         metadata: bytes(1_025),
-        ..wallet()
+        ..wallet(1)
     };
     let mut told = Vec::new();
     let repairs: [fn(&mut NewWallet); 5] = [
@@ -216,8 +181,8 @@ fn of_several_faults_in_a_shape_the_first_in_the_documented_order_is_told() {
 #[test]
 fn the_second_creation_of_an_asset_is_answered_field_by_field() {
     let check = |change: fn(&mut Asset), expected| {
-        let again = with(asset(), change);
-        assert_eq!((asset().compare(&again), again.compare(&asset())), (expected, expected), "{again:?}");
+        let again = with(asset(1), change);
+        assert_eq!((asset(1).compare(&again), again.compare(&asset(1))), (expected, expected), "{again:?}");
     };
     check(|_| {}, Status::Exists);
     check(|asset| asset.code = code("EUR"), Status::ExistsWithDifferentCode);
@@ -238,15 +203,15 @@ fn the_second_creation_of_a_wallet_is_answered_with_the_first_field_that_differs
         (|wallet| wallet.balance_max = 1, Status::ExistsWithDifferentBalanceMax),
         (|wallet| wallet.metadata = bytes(1), Status::ExistsWithDifferentMetadata),
     ];
-    assert_eq!(wallet().compare(&wallet()), Status::Exists);
+    assert_eq!(wallet(1).compare(&wallet(1)), Status::Exists);
     for (change, expected) in changes {
-        let again = with(wallet(), change);
-        assert_eq!((wallet().compare(&again), again.compare(&wallet())), (expected, expected), "{again:?}");
+        let again = with(wallet(1), change);
+        assert_eq!((wallet(1).compare(&again), again.compare(&wallet(1))), (expected, expected), "{again:?}");
     }
-    let mut again = wallet();
+    let mut again = wallet(1);
     for (change, expected) in changes.into_iter().rev() {
         change(&mut again);
-        assert_eq!(wallet().compare(&again), expected, "the first of several: {again:?}");
+        assert_eq!(wallet(1).compare(&again), expected, "the first of several: {again:?}");
     }
 }
 
@@ -262,19 +227,19 @@ fn a_second_transfer_of_an_id_is_answered_with_the_first_field_that_differs() {
         (|transfer| transfer.effective_at_ns = 1, Status::ExistsWithDifferentEffectiveAt),
         (|transfer| transfer.metadata = bytes(1), Status::ExistsWithDifferentMetadata),
     ];
-    assert_eq!(transfer().compare(&transfer()), Status::Exists);
+    assert_eq!(transfer(1, 1, 2, 1).compare(&transfer(1, 1, 2, 1)), Status::Exists);
     for (change, expected) in changes {
-        let again = with(transfer(), change);
+        let again = with(transfer(1, 1, 2, 1), change);
         assert_eq!(
-            (transfer().compare(&again), again.compare(&transfer())),
+            (transfer(1, 1, 2, 1).compare(&again), again.compare(&transfer(1, 1, 2, 1))),
             (expected, expected),
             "{again:?}"
         );
     }
-    let mut again = transfer();
+    let mut again = transfer(1, 1, 2, 1);
     for (change, expected) in changes.into_iter().rev() {
         change(&mut again);
-        assert_eq!(transfer().compare(&again), expected, "the first of several: {again:?}");
+        assert_eq!(transfer(1, 1, 2, 1).compare(&again), expected, "the first of several: {again:?}");
     }
 }
 
@@ -285,6 +250,7 @@ fn flags_have_their_bits_and_names_and_are_told_apart() {
     for bits in 0..16 {
         let flags = WalletFlags::from_bits(bits);
         assert_eq!(flags.bits(), bits);
+        assert_eq!(flags.is_empty(), bits == 0);
         let expected: Vec<&str> = WalletFlags::ALL
             .iter()
             .filter(|(flag, _)| bits & flag.bits() != 0)
@@ -294,6 +260,7 @@ fn flags_have_their_bits_and_names_and_are_told_apart() {
         for others in 0..16 {
             let other = WalletFlags::from_bits(others);
             assert_eq!(flags.with(other).bits(), bits | others);
+            assert_eq!(flags.without(other).bits(), bits & !others);
             assert_eq!(flags.contains(other), bits & others == others, "{bits:04b} {others:04b}");
         }
     }
@@ -310,28 +277,101 @@ fn only_what_is_done_is_a_success() {
     }
 }
 
+/// One entry of each kind, with what is to be said of it.
+struct Expected {
+    wallets: &'static [u128],
+    order_id: Option<u128>,
+    kind: Option<OrderKind>,
+    resolves: Option<(u128, OrderKind)>,
+}
+
 #[test]
-fn an_entry_names_the_wallets_that_it_changes_debits_first() {
-    let check = |entry: Entry, expected: &[u128]| {
+fn an_entry_names_its_wallets_its_id_its_kind_and_what_it_is_about() {
+    let nothing = Expected { wallets: &[], order_id: None, kind: None, resolves: None };
+    let done = |wallets, id, kind| Expected { wallets, order_id: Some(id), kind: Some(kind), resolves: None };
+    let refusal = Refusal::from(Status::InsufficientFunds);
+    let terms = hold(9, 77);
+    let back = [debit(2, 1, 4), credit(1, 1, 4)];
+    let facts = ReversedFacts { legs: back.into(), of_transaction: false, amount: 4, original_amount: 9 };
+    let several = [credit(1, 1, 5), debit(8, 1, 5), credit(8, 1, 2), debit(3, 1, 2)];
+    let change = WalletChange { wallet: WalletId(6), setting: Setting::Metadata(bytes(1)) };
+    let cases = [
+        (Entry::AssetCreated(asset(1)), nothing),
+        (
+            Entry::WalletCreated(wallet(9)),
+            Expected { wallets: &[9], order_id: None, kind: None, resolves: None },
+        ),
+        (Entry::Transferred(transfer(11, 5, 2, 1)), done(&[5, 2], 11, OrderKind::Transfer)),
+        (
+            Entry::TransferRefused { transfer: transfer(12, 1, 2, 1), refusal },
+            Expected { wallets: &[], order_id: Some(12), kind: None, resolves: None },
+        ),
+        (Entry::Pended(pending(13, 5, 2, 1, 3)), done(&[5, 2], 13, OrderKind::Pending)),
+        (
+            Entry::Posted { post: post(14, 13, 4), hold: terms },
+            Expected { resolves: Some((13, OrderKind::Post)), ..done(&[1, 2], 14, OrderKind::Post) },
+        ),
+        (
+            Entry::Voided { void: void(15, 13), hold: terms },
+            Expected { resolves: Some((13, OrderKind::Void)), ..done(&[1, 2], 15, OrderKind::Void) },
+        ),
+        (
+            Entry::Expired { pending_id: TransferId(13), hold: terms },
+            Expected {
+                wallets: &[1, 2],
+                order_id: None,
+                kind: Some(OrderKind::Expire),
+                resolves: Some((13, OrderKind::Expire)),
+            },
+        ),
+        (
+            Entry::Reversed { reversal: reversal(16, 11, 4), facts: facts.clone() },
+            Expected { resolves: Some((11, OrderKind::Reversal)), ..done(&[2, 1], 16, OrderKind::Reversal) },
+        ),
+        (Entry::TransactionDone(transaction(17, &several)), done(&[3, 8, 1], 17, OrderKind::Transaction)),
+        (
+            Entry::OrderRefused { order: Order::Void(void(18, 13)), refusal },
+            Expected { wallets: &[], order_id: Some(18), kind: None, resolves: None },
+        ),
+        (
+            Entry::WalletChanged(change),
+            Expected { wallets: &[6], order_id: None, kind: None, resolves: None },
+        ),
+    ];
+    for (entry, expected) in cases {
         let named: Vec<u128> = entry.wallets().map(|wallet| wallet.0).collect();
-        assert_eq!(named, expected, "{entry:?}");
-    };
-    check(Entry::AssetCreated(asset()), &[]);
-    check(Entry::WalletCreated(with(wallet(), |wallet| wallet.id = WalletId(9))), &[9]);
-    check(Entry::Transferred(with(transfer(), |transfer| transfer.debit_wallet = WalletId(5))), &[5, 2]);
-    let refusal = Status::InsufficientFunds.into();
-    check(Entry::TransferRefused { transfer: transfer(), refusal }, &[]);
+        assert_eq!(named, expected.wallets, "{entry:?}");
+        assert_eq!(entry.order_id(), expected.order_id.map(TransferId), "{entry:?}");
+        assert_eq!(entry.kind(), expected.kind, "{entry:?}");
+        let resolves = entry.resolves();
+        let about = resolves.as_ref().map(|(id, kind, _)| (id.0, *kind));
+        assert_eq!(about, expected.resolves, "{entry:?}");
+        let expected_facts = match &entry {
+            Entry::Reversed { .. } => Some(Facts::Reversed(facts.clone())),
+            Entry::Posted { .. } | Entry::Voided { .. } | Entry::Expired { .. } => Some(Facts::Hold(terms)),
+            _ => None,
+        };
+        assert_eq!(resolves.clone().map(|(_, _, facts)| facts), expected_facts);
+        // Taken apart and put together again, it is the same.
+        let order = entry.clone().into_order();
+        assert_eq!(order.as_ref().map(|(order, _)| order.id()), entry.order_id());
+        let again = order.map(|(order, refused)| match refused {
+            None => Entry::done(order, resolves.map(|(_, _, facts)| facts)),
+            Some(refusal) => Entry::refused(order, refusal),
+        });
+        assert_eq!(again, entry.order_id().map(|_| entry.clone()));
+    }
 }
 
 #[test]
 fn a_wallet_counts_its_entries_and_knows_the_newest_in_whatever_order_they_come() {
-    let mut wallet = Wallet::create(wallet(), 4, 400);
+    let mut wallet = Wallet::create(wallet(1), 4, 400);
     assert_eq!((wallet.version, wallet.last_seq, wallet.created_seq, wallet.created_at_ns), (1, 4, 4, 400));
-    wallet.credit(10, 9);
+    wallet.apply(&Effect::Move { debits: 0, credits: 10 }, 9, 900);
     assert_eq!((wallet.version, wallet.last_seq), (2, 9));
-    wallet.debit(3, 7);
+    wallet.apply(&Effect::Move { debits: 3, credits: 0 }, 7, 700);
     assert_eq!((wallet.version, wallet.last_seq), (3, 9), "an older entry is not the newest");
-    wallet.debit(2, 12);
+    wallet.apply(&Effect::Move { debits: 2, credits: 0 }, 12, 1_200);
     assert_eq!((wallet.version, wallet.last_seq, wallet.created_seq), (4, 12, 4));
     let expected = Position { debits_posted: 5, credits_posted: 10, ..Position::default() };
     assert_eq!(wallet.position, expected);
@@ -341,9 +381,9 @@ fn a_wallet_counts_its_entries_and_knows_the_newest_in_whatever_order_they_come(
 #[test]
 fn what_can_be_spent_is_shown_with_limits_and_holds_and_without_overflow() {
     let check = |limit: OverdraftLimit, flags: WalletFlags, position: Position, expected: Option<i128>| {
-        let mut wallet = Wallet::create(NewWallet { overdraft_limit: limit, flags, ..wallet() }, 1, 1);
+        let mut wallet = Wallet::create(NewWallet { overdraft_limit: limit, flags, ..wallet(1) }, 1, 1);
         wallet.position = position;
-        assert_eq!(wallet.available(), expected, "{wallet:?}");
+        assert_eq!(wallet.available(1), expected, "{wallet:?}");
     };
     let none = WalletFlags::default();
     let position =
@@ -359,4 +399,78 @@ fn what_can_be_spent_is_shown_with_limits_and_holds_and_without_overflow() {
     check(OverdraftLimit::Limited(0), none, full, Some(i128::MAX));
     let spent = Position { debits_posted: AMOUNT_MAX, debits_pending: AMOUNT_MAX, ..Position::default() };
     check(OverdraftLimit::Limited(0), none, spent, Some(i128::MIN));
+}
+
+/// A hold counts until the nanosecond at which it expires, whenever its end is journaled, and its end takes it away.
+#[test]
+fn a_wallet_holds_until_the_nanosecond_of_expiry_and_captures_or_releases() {
+    const SECOND: u64 = 1_000_000_000;
+    let terms = NewWallet { overdraft_limit: OverdraftLimit::Limited(100), ..wallet(1) };
+    let hold = |id, side, amount, timeout_s| Effect::Hold { id: TransferId(id), side, amount, timeout_s };
+    let resolve = |id, side, held, captured| Effect::Resolve { id: TransferId(id), side, held, captured };
+    let mut wallet = Wallet::create(terms, 1, 1);
+    wallet.apply(&hold(1, Side::Debit, 30, 2), 2, 10);
+    wallet.apply(&hold(2, Side::Debit, 5, 0), 3, 20);
+    wallet.apply(&hold(3, Side::Credit, 1_000, 1), 4, 30);
+    wallet.apply(&hold(4, Side::Credit, 2_000, 0), 5, 40);
+    let expected = Position { debits_pending: 35, credits_pending: 3_000, ..Position::default() };
+    assert_eq!((wallet.position, wallet.version, wallet.last_seq), (expected, 5, 5));
+    assert_eq!((wallet.position.pending(Side::Debit), wallet.position.pending(Side::Credit)), (35, 3_000));
+    assert_eq!(wallet.available(2 * SECOND + 9), Some(65));
+    assert_eq!(wallet.available(2 * SECOND + 10), Some(95), "what is held for it is not to be spent");
+    assert_eq!(wallet.available(u64::MAX), Some(95));
+    wallet.apply(&resolve(1, Side::Debit, 30, 12), 7, 50);
+    let expected =
+        Position { debits_pending: 5, debits_posted: 12, credits_pending: 3_000, credits_posted: 0 };
+    assert_eq!((wallet.position, wallet.version, wallet.last_seq), (expected, 6, 7));
+    assert_eq!(wallet.available(60), Some(83));
+    wallet.apply(&resolve(4, Side::Credit, 2_000, 2_000), 6, 60);
+    wallet.apply(&resolve(3, Side::Credit, 1_000, 0), 8, 70);
+    wallet.apply(&resolve(2, Side::Debit, 5, 0), 9, 80);
+    let expected = Position { debits_posted: 12, credits_posted: 2_000, ..Position::default() };
+    assert_eq!((wallet.position, wallet.version, wallet.last_seq), (expected, 9, 9));
+    assert!(wallet.holds.is_empty());
+}
+
+#[test]
+fn a_hold_is_ended_as_it_was_made_or_not_at_all() {
+    let made = Effect::Hold { id: TransferId(1), side: Side::Debit, amount: 30, timeout_s: 0 };
+    let check = |effect: Effect| {
+        let outcome = std::panic::catch_unwind(|| {
+            let mut wallet = Wallet::create(wallet(1), 1, 1);
+            wallet.apply(&made, 2, 2);
+            wallet.apply(&effect, 3, 3);
+        });
+        assert!(outcome.is_err(), "{effect:?}");
+    };
+    check(made);
+    check(Effect::Resolve { id: TransferId(2), side: Side::Debit, held: 30, captured: 30 });
+    check(Effect::Resolve { id: TransferId(1), side: Side::Credit, held: 30, captured: 30 });
+    check(Effect::Resolve { id: TransferId(1), side: Side::Debit, held: 29, captured: 29 });
+    check(Effect::Resolve { id: TransferId(1), side: Side::Debit, held: 31, captured: 0 });
+    check(Effect::Move { debits: AMOUNT_MAX + 1, credits: 0 });
+    check(Effect::Move { debits: 0, credits: u128::MAX });
+}
+
+#[test]
+fn a_changed_wallet_remembers_what_it_was_created_with() {
+    let first = NewWallet { metadata: bytes(3), ..wallet(1) };
+    let change = |setting| WalletChange { wallet: WalletId(1), setting };
+    let mut changed = Wallet::create(first.clone(), 4, 400);
+    assert_eq!((changed.created_terms(), changed.created_as.is_some()), (&first, false));
+    let limits = Setting::Limits { overdraft_limit: OverdraftLimit::Unlimited, balance_max: 70 };
+    changed.change(&change(limits), 5);
+    let (set, clear) = (WalletFlags::CLOSED.with(WalletFlags::DEBIT_FROZEN), WalletFlags::DEBIT_FROZEN);
+    changed.change(&change(Setting::Flags { set, clear: WalletFlags::default() }), 7);
+    changed.change(&change(Setting::Flags { set: WalletFlags::default(), clear }), 6);
+    changed.change(&change(Setting::Metadata(bytes(2))), 8);
+    let expected = NewWallet {
+        overdraft_limit: OverdraftLimit::Unlimited,
+        balance_max: 70,
+        flags: WalletFlags::CLOSED,
+        metadata: bytes(2),
+        ..first.clone()
+    };
+    assert_eq!((&changed.terms, changed.created_terms()), (&expected, &first));
+    assert_eq!((changed.version, changed.last_seq, changed.created_seq), (5, 8, 4));
 }
