@@ -311,7 +311,7 @@ fn statement(
     let mut seqs: Vec<u64> = page.items.iter().map(|row| row.seq).collect();
     seqs.sort_unstable();
     let mut parts = Vec::with_capacity(seqs.len());
-    reader.read_entries(&seqs, &mut |seq, _, entry| {
+    reader.entries(&seqs, &mut |seq, _, entry| {
         parts.push((seq, part_of(asked.wallet, &entry)));
         Ok(())
     })?;

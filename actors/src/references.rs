@@ -181,11 +181,11 @@ pub(crate) fn read_original(
 ) -> Result<(Original, u64), persistence::PersistenceError> {
     // What others have made of it is in memory until the books hold it; so either the books have all of it, or nobody has
     // made anything of it.
-    if let Some(found) = core.reader.original(id)? {
-        return Ok(found);
+    if let (_, Some((seq, original))) = core.reader.original(id)? {
+        return Ok((original, seq));
     }
     let mut original = Original::Neither;
-    core.reader.read_entries(&[recent_seq], &mut |_, timestamp_ns, entry| {
+    core.reader.entries(&[recent_seq], &mut |_, timestamp_ns, entry| {
         original = entry.original(timestamp_ns);
         Ok(())
     })?;

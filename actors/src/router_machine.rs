@@ -290,7 +290,7 @@ fn read_orders(core: &Core, decided: &[(u64, u32)]) -> Result<Vec<(u32, Found)>,
     seqs.dedup();
     let mut found = Vec::with_capacity(decided.len());
     let mut rest = decided.iter().peekable();
-    core.reader.read_entries(&seqs, &mut |seq, timestamp_ns, entry| {
+    core.reader.entries(&seqs, &mut |seq, timestamp_ns, entry| {
         let route = entry.route();
         let made = entry.original(timestamp_ns);
         let (order, refusal) =
@@ -300,7 +300,7 @@ fn read_orders(core: &Core, decided: &[(u64, u32)]) -> Result<Vec<(u32, Found)>,
         // What others have made of it is in memory until the books hold it; without a word in either, it is as it was made.
         let (original, progress_seq) = match core.originals.known(order.id()) {
             Some(known) => known,
-            None => (core.reader.original(order.id())?.map_or(made, |(original, _)| original), seq),
+            None => (core.reader.original(order.id())?.1.map_or(made, |(_, original)| original), seq),
         };
         let progress = match original {
             Original::Neither => Progress::None,

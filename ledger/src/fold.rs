@@ -5,7 +5,7 @@ use crate::decide::{Circumstances, Decision, decide};
 use crate::entry::Entry;
 use crate::identity::{AssetId, TransferId, WalletId};
 use crate::order::{LEGS_MAX, Order, OrderKind, Pending, Reversal};
-use crate::original::{Facts, HoldState, Original, ReversedFacts, expire, resolve};
+use crate::original::{Facts, HoldState, Original, expire, resolve};
 use crate::route::{HoldTerms, Route};
 use crate::status::{Refusal, RefusalDetail, Status};
 use crate::wallet::Wallet;

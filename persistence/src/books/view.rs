@@ -309,7 +309,7 @@ impl BooksView {
         if entry.order_id() != Some(id) {
             return Err(missing());
         }
-        let mut original = entry.original(timestamp_ns).ok_or_else(missing)?;
+        let mut original = entry.original(timestamp_ns);
         if let Some(progress) = self.progress(id)? {
             progress.apply(&mut original).map_err(|reason| {
                 self.bad(Kind::Original.name(), &Kind::Original.key(&[&id.0.to_be_bytes()]))(reason)

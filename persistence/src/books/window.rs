@@ -263,7 +263,7 @@ impl Window {
         entry: &Entry,
     ) -> Result<(), PersistenceError> {
         if let Entry::Pended(pending) = entry
-            && let Some(ledger::Original::Hold { terms, .. }) = entry.original(timestamp_ns)
+            && let ledger::Original::Hold { terms, .. } = entry.original(timestamp_ns)
         {
             self.holds.insert(pending.transfer.id, HoldChange::Opened(terms, seq));
         }
