@@ -5,7 +5,8 @@
 //! 2 – the body of a record; 3 – the payload of one entry.
 
 use crate::bounds::{check_words, within};
-use ledger::{Entry, Fold};
+use ledger::order::LEGS_MAX;
+use ledger::{Entry, Fold, Leg};
 use persistence::entry_codec::{decode_entry, encode_entry};
 use persistence::record::{HASH_BYTES, HEADER_BYTES, MAX_BODY};
 use persistence::{PersistenceError, Record};
@@ -75,8 +76,11 @@ fn check_fold(record: &Record) {
 }
 
 fn check_entry(seq: u64, payload: &[u8]) -> Option<Entry> {
-    // The bytes of an entry: its metadata, its owner, both at most as long as the payload.
-    let entry = match within(2 * payload.len() as u64, || decode_entry(seq, payload)) {
+    // The bytes of an entry: its metadata, its owner, both at most as long as the payload. Legs take more in memory than the
+    // four bytes that the least of them takes here, and are there twice for a moment; but there are never more than so many.
+    let legs_bytes_max = 2 * LEGS_MAX * size_of::<Leg>();
+    let bytes_max = (2 * payload.len() + legs_bytes_max) as u64;
+    let entry = match within(bytes_max, || decode_entry(seq, payload)) {
         Ok(entry) => entry,
         Err(error) => {
             assert!(matches!(error, PersistenceError::UnreadableEntry { seq: named, .. } if named == seq));
