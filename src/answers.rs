@@ -15,7 +15,16 @@ const RETRY_AFTER_MS: u32 = 10;
 /// The operations that a request asks for; `None` for those that the connection answers itself.
 pub(crate) fn operations(request: Request) -> Option<Operations> {
     Some(match request {
-        Request::Hello(_) | Request::Ping(_) => return None,
+        Request::Hello(_)
+        | Request::Ping(_)
+        | Request::BalancesAt(_)
+        | Request::Statement(_)
+        | Request::ListPending(_)
+        | Request::ListWallets(_)
+        | Request::ReadRecords(_)
+        | Request::Subscribe(_)
+        | Request::MoreEvents(_)
+        | Request::Unsubscribe(_) => return None,
         Request::CreateAssets(request) => {
             Operations::CreateAssets(request.assets.iter().map(protocol::NewAsset::to_asset).collect())
         }

@@ -50,10 +50,10 @@ pub struct CreateAssets {
 }
 
 #[derive(Encode, BorrowDecode)]
-struct NewAssetV1<'a> {
-    id: u32,
-    code: &'a str,
-    scale: u8,
+pub(crate) struct NewAssetV1<'a> {
+    pub(crate) id: u32,
+    pub(crate) code: &'a str,
+    pub(crate) scale: u8,
 }
 
 pub(crate) fn write_request(buffer: &mut Vec<u8>, head: RequestHead, assets: &[NewAsset]) {

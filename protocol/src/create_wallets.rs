@@ -48,7 +48,7 @@ pub(crate) struct NewWalletV1<'a> {
 }
 
 #[derive(Encode, BorrowDecode)]
-enum OwnerV1<'a> {
+pub(crate) enum OwnerV1<'a> {
     Number(u128),
     Bytes(&'a [u8]),
 }
@@ -77,14 +77,29 @@ impl From<OverdraftLimitV1> for OverdraftLimit {
     }
 }
 
+impl<'a> From<&'a Owner> for OwnerV1<'a> {
+    fn from(owner: &'a Owner) -> Self {
+        match owner {
+            Owner::Number(number) => Self::Number(*number),
+            Owner::Bytes(bytes) => Self::Bytes(bytes),
+        }
+    }
+}
+
+impl From<OwnerV1<'_>> for Owner {
+    fn from(wire: OwnerV1<'_>) -> Self {
+        match wire {
+            OwnerV1::Number(number) => Self::Number(number),
+            OwnerV1::Bytes(bytes) => Self::Bytes(bytes.into()),
+        }
+    }
+}
+
 impl<'a> From<&'a NewWallet> for NewWalletV1<'a> {
     fn from(wallet: &'a NewWallet) -> Self {
         Self {
             id: wallet.id.0,
-            owner: match &wallet.owner {
-                Owner::Number(number) => OwnerV1::Number(*number),
-                Owner::Bytes(bytes) => OwnerV1::Bytes(bytes),
-            },
+            owner: (&wallet.owner).into(),
             asset: wallet.asset.0,
             code: wallet.code,
             flags: wallet.flags.bits(),
@@ -99,10 +114,7 @@ impl From<NewWalletV1<'_>> for NewWallet {
     fn from(wire: NewWalletV1<'_>) -> Self {
         Self {
             id: WalletId(wire.id),
-            owner: match wire.owner {
-                OwnerV1::Number(number) => Owner::Number(number),
-                OwnerV1::Bytes(bytes) => Owner::Bytes(bytes.into()),
-            },
+            owner: wire.owner.into(),
             asset: AssetId(wire.asset),
             code: wire.code,
             flags: WalletFlags::from_bits(wire.flags),

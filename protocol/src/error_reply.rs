@@ -75,6 +75,10 @@ error_codes! {
     TimedOut = 16, "timed_out";
     /// The server has as many connections as it takes.
     TooManyConnections = 17, "too_many_connections";
+    /// There is no subscription of this id on this connection, or no more.
+    UnknownSubscription = 18, "unknown_subscription";
+    /// The connection has as many subscriptions as it may have.
+    TooManySubscriptions = 19, "too_many_subscriptions";
 }
 
 impl ErrorCode {

@@ -83,10 +83,14 @@ pub(crate) fn append_frame(
     buffer.extend_from_slice(&[PROTOCOL_VERSION, message_type]);
     buffer.extend_from_slice(&request_id.to_le_bytes());
     write_body(buffer);
-    let frame_bytes = buffer.len() - start;
-    let length = u32::try_from(frame_bytes).expect("a frame is far smaller than 4 GiB") - LENGTH_FIELD;
-    buffer[start..start + LENGTH_FIELD as usize].copy_from_slice(&length.to_le_bytes());
-    frame_bytes
+    set_length(&mut buffer[start..]);
+    buffer.len() - start
+}
+
+/// Sets the length of a whole frame as it is.
+pub(crate) fn set_length(frame: &mut [u8]) {
+    let length = u32::try_from(frame.len()).expect("a frame is far smaller than 4 GiB") - LENGTH_FIELD;
+    frame[..LENGTH_FIELD as usize].copy_from_slice(&length.to_le_bytes());
 }
 
 /// What is wrong with a frame that was received.

@@ -4,10 +4,11 @@ use crate::body::LENGTH_BYTES;
 use crate::frame::HEADER_LENGTH;
 use crate::operation::Operation;
 use crate::outcome::OUTCOME_BYTES_MAX;
+use crate::query::VARIANT_BYTES;
 use crate::{
-    balances, create_assets, create_pending, create_transactions, create_transfers, create_wallets,
-    lookup_transfers, lookup_wallets, post_pending, reverse, set_flags, set_limits, set_metadata,
-    void_pending,
+    balances, balances_at, create_assets, create_pending, create_transactions, create_transfers,
+    create_wallets, list_pending, list_wallets, lookup_transfers, lookup_wallets, post_pending, read_records,
+    reverse, set_flags, set_limits, set_metadata, statement, void_pending,
 };
 
 /// The largest frame, in bytes, before the hello has been answered, in both directions.
@@ -25,6 +26,12 @@ pub const FRAME_LIMIT_MIN: u32 = 8 * 1024;
 /// The most operations that one request may hold, whatever the frame limit.
 pub const OPERATIONS_PER_REQUEST_MAX: u32 = 8_190;
 
+/// The most items of one page of an answer that comes in pages, whatever the frame limit.
+pub const PAGE_ITEMS_MAX: u32 = 1_000;
+
+/// The most subscriptions of one connection.
+pub const SUBSCRIPTIONS_MAX: usize = 16;
+
 /// The longest name of a client or a server in a hello, in bytes.
 pub const NAME_LENGTH_MAX: usize = 64;
 
@@ -39,7 +46,16 @@ pub(crate) const TAG_BYTES: u32 = 1;
 /// 1 for the operations that are not batches.
 pub const fn batch_max(operation: Operation, frame_limit: u32) -> u32 {
     let (request_item, reply_item) = match operation {
-        Operation::Hello | Operation::TrialBalance | Operation::Ping => return 1,
+        Operation::Hello
+        | Operation::TrialBalance
+        | Operation::Ping
+        | Operation::Statement
+        | Operation::ListPending
+        | Operation::ListWallets
+        | Operation::ReadRecords
+        | Operation::Subscribe
+        | Operation::MoreEvents
+        | Operation::Unsubscribe => return 1,
         Operation::CreateAssets => (create_assets::ITEM_BYTES_MAX, OUTCOME_BYTES_MAX),
         Operation::CreateWallets => (create_wallets::ITEM_BYTES_MAX, OUTCOME_BYTES_MAX),
         Operation::LookupWallets => (ID_BYTES, lookup_wallets::VIEW_BYTES_MAX),
@@ -56,12 +72,39 @@ pub const fn batch_max(operation: Operation, frame_limit: u32) -> u32 {
         Operation::SetLimits => (set_limits::ITEM_BYTES_MAX, OUTCOME_BYTES_MAX),
         Operation::SetFlags => (set_flags::ITEM_BYTES, OUTCOME_BYTES_MAX),
         Operation::SetMetadata => (set_metadata::ITEM_BYTES_MAX, OUTCOME_BYTES_MAX),
+        Operation::BalancesAt => (ID_BYTES, balances_at::ANSWER_BYTES_MAX),
     };
-    // The most that any batch carries beside its items: head, flag and length; in the reply two lengths.
-    let request_room =
-        frame_limit.saturating_sub(HEADER_BYTES + REQUEST_HEAD_BYTES + TAG_BYTES + LENGTH_BYTES);
-    let reply_room = frame_limit.saturating_sub(HEADER_BYTES + 2 * LENGTH_BYTES);
+    // The most that a batch carries beside its items: head, flag and length; in the reply two lengths. What is asked of
+    // the past says of when, and its answer that it is one.
+    let (flag, answered) = match operation {
+        Operation::BalancesAt => (balances_at::MOMENT_BYTES, VARIANT_BYTES),
+        _ => (TAG_BYTES, 0),
+    };
+    let request_room = frame_limit.saturating_sub(HEADER_BYTES + REQUEST_HEAD_BYTES + flag + LENGTH_BYTES);
+    let reply_room = frame_limit.saturating_sub(HEADER_BYTES + answered + 2 * LENGTH_BYTES);
     least(least(request_room / request_item, reply_room / reply_item), OPERATIONS_PER_REQUEST_MAX)
+}
+
+/// How many items one page of an answer may have, so that the largest page fits in a frame; 1 for the operations that are
+/// not answered in pages.
+pub const fn page_max(operation: Operation, frame_limit: u32) -> u32 {
+    let (page, item) = match operation {
+        Operation::Statement => (statement::PAGE_BYTES, statement::ROW_BYTES_MAX),
+        Operation::ListPending => (list_pending::PAGE_BYTES, list_pending::HOLD_BYTES),
+        Operation::ListWallets => (list_wallets::PAGE_BYTES, list_wallets::WALLET_BYTES_MAX),
+        _ => return 1,
+    };
+    least(frame_limit.saturating_sub(HEADER_BYTES + VARIANT_BYTES + page) / item, PAGE_ITEMS_MAX)
+}
+
+/// How many of these records, from the first on, fit into one frame.
+pub fn records_that_fit(lengths: impl Iterator<Item = usize>, frame_limit: u32) -> usize {
+    let room = frame_limit.saturating_sub(HEADER_BYTES + VARIANT_BYTES + read_records::PAGE_BYTES);
+    let taken = lengths.scan(0_u64, |bytes, length| {
+        *bytes = bytes.saturating_add(length as u64).saturating_add(u64::from(read_records::RECORD_BYTES));
+        Some(*bytes)
+    });
+    taken.take_while(|bytes| *bytes <= u64::from(room)).count()
 }
 
 const HEADER_BYTES: u32 = HEADER_LENGTH as u32;
@@ -86,6 +129,9 @@ const _: () = {
         assert!(batch_max(Operation::BATCHED[index], FRAME_LIMIT_MIN) >= 1);
         index += 1;
     }
+    assert!(page_max(Operation::Statement, FRAME_LIMIT_MIN) >= 1);
+    assert!(page_max(Operation::ListPending, FRAME_LIMIT_MIN) >= 1);
+    assert!(page_max(Operation::ListWallets, FRAME_LIMIT_MIN) >= 1);
 };
 
 /// What a server lets one connection do, as its hello says.
@@ -149,6 +195,39 @@ mod tests {
         check(Operation::Balances, FRAME_LIMIT_DEFAULT, 8_190);
         check(Operation::Ping, FRAME_LIMIT_DEFAULT, 1);
         check(Operation::Balances, 0, 0);
+        check(Operation::BalancesAt, FRAME_LIMIT_DEFAULT, 8_190);
+        check(Operation::BalancesAt, FRAME_LIMIT_MIN, 125);
+        check(Operation::Statement, FRAME_LIMIT_DEFAULT, 1);
+    }
+
+    #[test]
+    fn page_maxima_follow_from_the_frame_limit() {
+        let check = |operation: Operation, frame_limit: u32, expected: u32| {
+            assert_eq!(page_max(operation, frame_limit), expected, "{operation} in {frame_limit} bytes");
+        };
+        for operation in [Operation::Statement, Operation::ListPending, Operation::ListWallets] {
+            check(operation, FRAME_LIMIT_DEFAULT, 1_000);
+            check(operation, FRAME_HARD_MAX, 1_000);
+            check(operation, 0, 0);
+        }
+        check(Operation::Statement, FRAME_LIMIT_MIN, 48);
+        check(Operation::ListPending, FRAME_LIMIT_MIN, 166);
+        check(Operation::ListWallets, FRAME_LIMIT_MIN, 6);
+        check(Operation::Ping, FRAME_LIMIT_DEFAULT, 1);
+    }
+
+    #[test]
+    fn as_many_records_are_taken_as_fit_with_their_lengths() {
+        let check = |lengths: &[usize], frame_limit: u32, expected: usize| {
+            let fit = records_that_fit(lengths.iter().copied(), frame_limit);
+            assert_eq!(fit, expected, "{lengths:?} in {frame_limit} bytes");
+        };
+        let beside = HEADER_BYTES + VARIANT_BYTES + read_records::PAGE_BYTES;
+        check(&[100, 100], beside + 216, 2);
+        check(&[100, 100], beside + 215, 1);
+        check(&[100, 100], beside + 107, 0);
+        check(&[], FRAME_LIMIT_MIN, 0);
+        check(&[usize::MAX], FRAME_LIMIT_MIN, 0);
     }
 
     #[test]

@@ -46,11 +46,27 @@ pub enum Operation {
     SetFlags = 16,
     /// Replaces metadata of wallets.
     SetMetadata = 17,
+    /// Reads where wallets stood at a moment.
+    BalancesAt = 18,
+    /// Reads what was done to a wallet.
+    Statement = 19,
+    /// Reads the open holds of a wallet.
+    ListPending = 20,
+    /// Reads wallets by what they are.
+    ListWallets = 21,
+    /// Reads records of the journal.
+    ReadRecords = 22,
+    /// Wants the entries of the journal, those that are there and those to come.
+    Subscribe = 23,
+    /// Lets more events of a subscription come.
+    MoreEvents = 24,
+    /// Ends a subscription.
+    Unsubscribe = 25,
 }
 
 impl Operation {
     /// All operations, in the order of their numbers.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 25] = [
         Self::Hello,
         Self::CreateAssets,
         Self::CreateWallets,
@@ -68,10 +84,18 @@ impl Operation {
         Self::SetLimits,
         Self::SetFlags,
         Self::SetMetadata,
+        Self::BalancesAt,
+        Self::Statement,
+        Self::ListPending,
+        Self::ListWallets,
+        Self::ReadRecords,
+        Self::Subscribe,
+        Self::MoreEvents,
+        Self::Unsubscribe,
     ];
 
     /// The operations whose requests are batches.
-    pub const BATCHED: [Self; 14] = [
+    pub const BATCHED: [Self; 15] = [
         Self::CreateAssets,
         Self::CreateWallets,
         Self::LookupWallets,
@@ -86,6 +110,7 @@ impl Operation {
         Self::SetLimits,
         Self::SetFlags,
         Self::SetMetadata,
+        Self::BalancesAt,
     ];
 
     /// The message type of its request.
@@ -126,7 +151,15 @@ impl Operation {
             | Self::LookupTransfers
             | Self::Balances
             | Self::TrialBalance
-            | Self::Ping => false,
+            | Self::Ping
+            | Self::BalancesAt
+            | Self::Statement
+            | Self::ListPending
+            | Self::ListWallets
+            | Self::ReadRecords
+            | Self::Subscribe
+            | Self::MoreEvents
+            | Self::Unsubscribe => false,
             Self::CreateAssets
             | Self::CreateWallets
             | Self::CreateTransfers
@@ -161,6 +194,14 @@ impl Operation {
             Self::SetLimits => "set_limits",
             Self::SetFlags => "set_flags",
             Self::SetMetadata => "set_metadata",
+            Self::BalancesAt => "balances_at",
+            Self::Statement => "statement",
+            Self::ListPending => "list_pending",
+            Self::ListWallets => "list_wallets",
+            Self::ReadRecords => "read_records",
+            Self::Subscribe => "subscribe",
+            Self::MoreEvents => "more_events",
+            Self::Unsubscribe => "unsubscribe",
         }
     }
 }
@@ -183,7 +224,7 @@ mod tests {
             assert_eq!(Operation::from_request_type(operation.reply_type()), None);
             assert_eq!(Operation::from_reply_type(operation.request_type()), None);
         }
-        for message_type in [0, 18, REPLY_BIT, ERROR_MESSAGE_TYPE] {
+        for message_type in [0, 26, REPLY_BIT, ERROR_MESSAGE_TYPE] {
             assert_eq!(Operation::from_request_type(message_type), None);
             assert_eq!(Operation::from_reply_type(message_type), None);
         }

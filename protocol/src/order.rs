@@ -29,7 +29,12 @@ pub(crate) fn put_order(buffer: &mut Vec<u8>, order: &Order) {
 }
 
 pub(crate) fn order(reader: &mut BodyReader<'_>) -> Result<Order, FrameError> {
-    let number: u8 = reader.value()?;
+    let number = reader.value()?;
+    order_of_kind(number, reader)
+}
+
+/// An order, when the number of its kind has been read.
+pub(crate) fn order_of_kind(number: u8, reader: &mut BodyReader<'_>) -> Result<Order, FrameError> {
     Ok(match OrderKind::from_number(number) {
         Some(OrderKind::Transfer) => Order::Transfer(reader.value::<TransferV1<'_>>()?.into()),
         Some(OrderKind::Pending) => Order::Pending(reader.value::<PendingV1<'_>>()?.into()),

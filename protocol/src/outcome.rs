@@ -85,6 +85,6 @@ impl TryFrom<OutcomeV1> for Outcome {
     }
 }
 
-fn status(number: u16) -> Result<Status, FrameError> {
+pub(crate) fn status(number: u16) -> Result<Status, FrameError> {
     Status::from_number(number).ok_or(FrameError::UnknownStatus { number })
 }

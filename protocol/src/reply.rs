@@ -1,16 +1,25 @@
 //! Replies: any message from a server to a client.
 
 use crate::balances::{self, BalanceView};
+use crate::balances_at::{self, PositionsAt};
 use crate::error_reply::{self, ErrorCode, ErrorReply};
 use crate::frame::{FrameError, append_frame};
 use crate::hello::{self, Welcome};
+use crate::list_pending::{self, PendingPage};
+use crate::list_wallets::{self, WalletsPage};
 use crate::lookup_transfers::{self, TransferView};
 use crate::lookup_wallets::{self, WalletView};
+use crate::more_events;
 use crate::operation::{ERROR_MESSAGE_TYPE, Operation};
 use crate::orders_answered::{self, OrdersAnswered};
 use crate::ping::{self, Pong};
+use crate::query::{self, Queried};
+use crate::read_records::{self, RecordsPage};
+use crate::statement::{self, StatementPage};
+use crate::subscribe::{self, Events};
 use crate::trial_balance::{self, TrialBalance};
-use ledger::Outcome;
+use crate::unsubscribe;
+use ledger::{Outcome, Status};
 
 /// A reply. What answers a batch has one answer for each of its items, in their order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +58,22 @@ pub enum Reply {
     SetFlags(Vec<Outcome>),
     /// Answers `set_metadata`.
     SetMetadata(Vec<Outcome>),
+    /// Answers `balances_at`.
+    BalancesAt(Queried<PositionsAt>),
+    /// Answers `statement`.
+    Statement(Queried<StatementPage>),
+    /// Answers `list_pending`.
+    ListPending(Queried<PendingPage>),
+    /// Answers `list_wallets`.
+    ListWallets(Queried<WalletsPage>),
+    /// Answers `read_records`.
+    ReadRecords(Queried<RecordsPage>),
+    /// Answers `subscribe`, again and again until the subscription ends.
+    Events(Queried<Events>),
+    /// Answers `more_events`: how many events may come now.
+    MoreEvents(u64),
+    /// Answers `unsubscribe`: how far the subscription has come.
+    Unsubscribe(u64),
     /// Answers anything.
     Error(ErrorReply),
 }
@@ -74,8 +99,29 @@ impl Reply {
             Self::SetLimits(_) => Operation::SetLimits,
             Self::SetFlags(_) => Operation::SetFlags,
             Self::SetMetadata(_) => Operation::SetMetadata,
+            Self::BalancesAt(_) => Operation::BalancesAt,
+            Self::Statement(_) => Operation::Statement,
+            Self::ListPending(_) => Operation::ListPending,
+            Self::ListWallets(_) => Operation::ListWallets,
+            Self::ReadRecords(_) => Operation::ReadRecords,
+            Self::Events(_) => Operation::Subscribe,
+            Self::MoreEvents(_) => Operation::MoreEvents,
+            Self::Unsubscribe(_) => Operation::Unsubscribe,
             Self::Error(_) => return None,
         })
+    }
+
+    /// Why a question about the past has no answer, if it has none.
+    pub fn refusal(&self) -> Option<Status> {
+        match self {
+            Self::BalancesAt(answer) => answer.as_ref().err().copied(),
+            Self::Statement(answer) => answer.as_ref().err().copied(),
+            Self::ListPending(answer) => answer.as_ref().err().copied(),
+            Self::ListWallets(answer) => answer.as_ref().err().copied(),
+            Self::ReadRecords(answer) => answer.as_ref().err().copied(),
+            Self::Events(answer) => answer.as_ref().err().copied(),
+            _ => None,
+        }
     }
 
     /// How many operations it answers; 1 for what does not answer a batch.
@@ -95,7 +141,19 @@ impl Reply {
             | Self::CreateTransactions(answered) => answered.outcomes.len(),
             Self::LookupTransfers(views) => views.len(),
             Self::Balances(views) => views.len(),
-            Self::Hello(_) | Self::TrialBalance(_) | Self::Ping(_) | Self::Error(_) => 1,
+            Self::BalancesAt(Ok(answer)) => answer.positions.len(),
+            Self::Hello(_)
+            | Self::TrialBalance(_)
+            | Self::Ping(_)
+            | Self::BalancesAt(Err(_))
+            | Self::Statement(_)
+            | Self::ListPending(_)
+            | Self::ListWallets(_)
+            | Self::ReadRecords(_)
+            | Self::Events(_)
+            | Self::MoreEvents(_)
+            | Self::Unsubscribe(_)
+            | Self::Error(_) => 1,
         }
     }
 
@@ -119,6 +177,14 @@ impl Reply {
             | Self::SetLimits(_)
             | Self::SetFlags(_)
             | Self::SetMetadata(_)
+            | Self::BalancesAt(_)
+            | Self::Statement(_)
+            | Self::ListPending(_)
+            | Self::ListWallets(_)
+            | Self::ReadRecords(_)
+            | Self::Events(_)
+            | Self::MoreEvents(_)
+            | Self::Unsubscribe(_)
             | Self::Error(_) => None,
         }
     }
@@ -127,7 +193,7 @@ impl Reply {
 /// Appends a frame with the reply.
 ///
 /// A reply that would be larger than `frame_limit` is not sent, since the client would have to refuse it: the
-/// client is told `reply_too_large` instead. Within the batch maxima only a trial balance can be so large.
+/// client is told `reply_too_large` instead. Within the maxima only a trial balance or a single record can be so large.
 pub fn encode_reply(request_id: u64, reply: &Reply, frame_limit: u32, buffer: &mut Vec<u8>) {
     let start = buffer.len();
     let message_type = reply.operation().map_or(ERROR_MESSAGE_TYPE, Operation::reply_type);
@@ -149,6 +215,14 @@ pub fn encode_reply(request_id: u64, reply: &Reply, frame_limit: u32, buffer: &m
         Reply::Balances(views) => balances::write_reply(body, views),
         Reply::TrialBalance(trial_balance) => trial_balance::write_reply(body, trial_balance),
         Reply::Ping(pong) => ping::write_reply(body, *pong),
+        Reply::BalancesAt(answer) => query::write_reply(body, answer, balances_at::put_answer),
+        Reply::Statement(answer) => query::write_reply(body, answer, statement::put_answer),
+        Reply::ListPending(answer) => query::write_reply(body, answer, list_pending::put_answer),
+        Reply::ListWallets(answer) => query::write_reply(body, answer, list_wallets::put_answer),
+        Reply::ReadRecords(answer) => query::write_reply(body, answer, read_records::put_answer),
+        Reply::Events(answer) => query::write_reply(body, answer, subscribe::put_answer),
+        Reply::MoreEvents(credit) => more_events::write_reply(body, *credit),
+        Reply::Unsubscribe(through_seq) => unsubscribe::write_reply(body, *through_seq),
         Reply::Error(error) => error_reply::write_reply(body, error),
     });
     // An error always fits: its text is cut to a fraction of the smallest limit.
@@ -187,5 +261,13 @@ pub fn decode_reply(message_type: u8, body: &[u8]) -> Result<Reply, FrameError> 
         Operation::SetLimits => Reply::SetLimits(orders_answered::read_outcomes(body)?),
         Operation::SetFlags => Reply::SetFlags(orders_answered::read_outcomes(body)?),
         Operation::SetMetadata => Reply::SetMetadata(orders_answered::read_outcomes(body)?),
+        Operation::BalancesAt => Reply::BalancesAt(query::read_reply(body, balances_at::answer)?),
+        Operation::Statement => Reply::Statement(query::read_reply(body, statement::answer)?),
+        Operation::ListPending => Reply::ListPending(query::read_reply(body, list_pending::answer)?),
+        Operation::ListWallets => Reply::ListWallets(query::read_reply(body, list_wallets::answer)?),
+        Operation::ReadRecords => Reply::ReadRecords(query::read_reply(body, read_records::answer)?),
+        Operation::Subscribe => Reply::Events(query::read_reply(body, subscribe::answer)?),
+        Operation::MoreEvents => Reply::MoreEvents(more_events::read_reply(body)?),
+        Operation::Unsubscribe => Reply::Unsubscribe(unsubscribe::read_reply(body)?),
     })
 }

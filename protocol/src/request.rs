@@ -2,6 +2,7 @@
 //! has it, without a copy of its items.
 
 use crate::balances::Balances;
+use crate::balances_at::{self, BalancesAt, Moment};
 use crate::batch::{ChangeBatch, OrderBatch};
 use crate::body::{BodyReader, put, put_sequence};
 use crate::create_assets::{self, CreateAssets, NewAsset};
@@ -10,13 +11,22 @@ use crate::error_reply::{ErrorCode, ErrorReply};
 use crate::frame::{FrameError, append_frame};
 use crate::hello::{self, Hello};
 use crate::limits::{ID_BYTES, Limits, OPERATIONS_PER_REQUEST_MAX};
+use crate::list_pending::{self, PendingQuery};
+use crate::list_wallets::{self, WalletsQuery};
 use crate::lookup_transfers::LookupTransfers;
 use crate::lookup_wallets::LookupWallets;
+use crate::more_events::{self, MoreEvents};
 use crate::operation::Operation;
+use crate::query::{self, Query};
+use crate::read_records::{self, RecordsQuery};
 use crate::set_flags::{self, FlagChange};
 use crate::set_limits::{self, WalletLimits};
 use crate::set_metadata::{self, WalletMetadata};
-use crate::{create_pending, create_transactions, create_transfers, post_pending, reverse, void_pending};
+use crate::statement::{self, StatementQuery};
+use crate::subscribe::{self, Subscribe};
+use crate::{
+    create_pending, create_transactions, create_transfers, post_pending, reverse, unsubscribe, void_pending,
+};
 use bincode::{Decode, Encode};
 use ledger::{NewWallet, Pending, Post, Reversal, Transaction, Transfer, TransferId, Void, WalletId};
 
@@ -66,6 +76,22 @@ pub enum Request {
     SetFlags(ChangeBatch<FlagChange>),
     /// Replaces metadata of wallets.
     SetMetadata(ChangeBatch<WalletMetadata>),
+    /// Reads where wallets stood at a moment.
+    BalancesAt(Query<BalancesAt>),
+    /// Reads what was done to a wallet.
+    Statement(Query<StatementQuery>),
+    /// Reads the open holds of a wallet.
+    ListPending(Query<PendingQuery>),
+    /// Reads wallets by what they are.
+    ListWallets(Query<WalletsQuery>),
+    /// Reads records of the journal.
+    ReadRecords(Query<RecordsQuery>),
+    /// Wants the entries of the journal.
+    Subscribe(Query<Subscribe>),
+    /// Lets more events of a subscription come.
+    MoreEvents(Query<MoreEvents>),
+    /// Ends the subscription that the request of this id began.
+    Unsubscribe(Query<u64>),
 }
 
 /// A request after hello, as the client has it.
@@ -133,6 +159,27 @@ pub enum RequestRef<'a> {
     SetFlags(&'a [FlagChange]),
     /// Replaces metadata of wallets.
     SetMetadata(&'a [WalletMetadata]),
+    /// Reads where wallets stood at a moment.
+    BalancesAt {
+        /// When.
+        at: Moment,
+        /// Of which wallets.
+        ids: &'a [WalletId],
+    },
+    /// Reads what was done to a wallet.
+    Statement(&'a StatementQuery),
+    /// Reads the open holds of a wallet.
+    ListPending(&'a PendingQuery),
+    /// Reads wallets by what they are.
+    ListWallets(&'a WalletsQuery),
+    /// Reads records of the journal.
+    ReadRecords(RecordsQuery),
+    /// Wants the entries of the journal.
+    Subscribe(&'a Subscribe),
+    /// Lets more events of a subscription come.
+    MoreEvents(MoreEvents),
+    /// Ends the subscription that the request of this id began.
+    Unsubscribe(u64),
 }
 
 impl Request {
@@ -156,6 +203,14 @@ impl Request {
             Self::SetLimits(_) => Operation::SetLimits,
             Self::SetFlags(_) => Operation::SetFlags,
             Self::SetMetadata(_) => Operation::SetMetadata,
+            Self::BalancesAt(_) => Operation::BalancesAt,
+            Self::Statement(_) => Operation::Statement,
+            Self::ListPending(_) => Operation::ListPending,
+            Self::ListWallets(_) => Operation::ListWallets,
+            Self::ReadRecords(_) => Operation::ReadRecords,
+            Self::Subscribe(_) => Operation::Subscribe,
+            Self::MoreEvents(_) => Operation::MoreEvents,
+            Self::Unsubscribe(_) => Operation::Unsubscribe,
         }
     }
 
@@ -178,13 +233,31 @@ impl Request {
             Self::SetLimits(request) => request.head,
             Self::SetFlags(request) => request.head,
             Self::SetMetadata(request) => request.head,
+            Self::BalancesAt(query) => query.head,
+            Self::Statement(query) => query.head,
+            Self::ListPending(query) => query.head,
+            Self::ListWallets(query) => query.head,
+            Self::ReadRecords(query) => query.head,
+            Self::Subscribe(query) => query.head,
+            Self::MoreEvents(query) => query.head,
+            Self::Unsubscribe(query) => query.head,
         }
     }
 
     /// How many operations it holds; 1 for what is not a batch.
     pub fn operation_count(&self) -> usize {
         match self {
-            Self::Hello(_) | Self::TrialBalance(_) | Self::Ping(_) => 1,
+            Self::Hello(_)
+            | Self::TrialBalance(_)
+            | Self::Ping(_)
+            | Self::Statement(_)
+            | Self::ListPending(_)
+            | Self::ListWallets(_)
+            | Self::ReadRecords(_)
+            | Self::Subscribe(_)
+            | Self::MoreEvents(_)
+            | Self::Unsubscribe(_) => 1,
+            Self::BalancesAt(query) => query.what.ids.len(),
             Self::CreateAssets(request) => request.assets.len(),
             Self::CreateWallets(request) => request.wallets.len(),
             Self::LookupWallets(request) => request.ids.len(),
@@ -244,6 +317,16 @@ impl Request {
             Self::SetLimits(request) => RequestRef::SetLimits(&request.changes),
             Self::SetFlags(request) => RequestRef::SetFlags(&request.changes),
             Self::SetMetadata(request) => RequestRef::SetMetadata(&request.changes),
+            Self::BalancesAt(Query { what: BalancesAt { at, ids }, .. }) => {
+                RequestRef::BalancesAt { at: *at, ids }
+            }
+            Self::Statement(query) => RequestRef::Statement(&query.what),
+            Self::ListPending(query) => RequestRef::ListPending(&query.what),
+            Self::ListWallets(query) => RequestRef::ListWallets(&query.what),
+            Self::ReadRecords(query) => RequestRef::ReadRecords(query.what),
+            Self::Subscribe(query) => RequestRef::Subscribe(&query.what),
+            Self::MoreEvents(query) => RequestRef::MoreEvents(query.what),
+            Self::Unsubscribe(query) => RequestRef::Unsubscribe(query.what),
         })
     }
 }
@@ -268,6 +351,14 @@ impl RequestRef<'_> {
             Self::SetLimits(_) => Operation::SetLimits,
             Self::SetFlags(_) => Operation::SetFlags,
             Self::SetMetadata(_) => Operation::SetMetadata,
+            Self::BalancesAt { .. } => Operation::BalancesAt,
+            Self::Statement(_) => Operation::Statement,
+            Self::ListPending(_) => Operation::ListPending,
+            Self::ListWallets(_) => Operation::ListWallets,
+            Self::ReadRecords(_) => Operation::ReadRecords,
+            Self::Subscribe(_) => Operation::Subscribe,
+            Self::MoreEvents(_) => Operation::MoreEvents,
+            Self::Unsubscribe(_) => Operation::Unsubscribe,
         }
     }
 
@@ -278,8 +369,16 @@ impl RequestRef<'_> {
             Self::CreateWallets(wallets) => wallets.len(),
             Self::CreateTransfers { orders, .. } => orders.len(),
             Self::LookupTransfers(ids) => ids.len(),
-            Self::LookupWallets(ids) | Self::Balances(ids) => ids.len(),
-            Self::TrialBalance | Self::Ping => 1,
+            Self::LookupWallets(ids) | Self::Balances(ids) | Self::BalancesAt { ids, .. } => ids.len(),
+            Self::TrialBalance
+            | Self::Ping
+            | Self::Statement(_)
+            | Self::ListPending(_)
+            | Self::ListWallets(_)
+            | Self::ReadRecords(_)
+            | Self::Subscribe(_)
+            | Self::MoreEvents(_)
+            | Self::Unsubscribe(_) => 1,
             Self::CreatePending { orders, .. } => orders.len(),
             Self::PostPending { orders, .. } => orders.len(),
             Self::VoidPending { orders, .. } => orders.len(),
@@ -309,7 +408,15 @@ impl RequestRef<'_> {
             | Self::Ping
             | Self::SetLimits(_)
             | Self::SetFlags(_)
-            | Self::SetMetadata(_) => false,
+            | Self::SetMetadata(_)
+            | Self::BalancesAt { .. }
+            | Self::Statement(_)
+            | Self::ListPending(_)
+            | Self::ListWallets(_)
+            | Self::ReadRecords(_)
+            | Self::Subscribe(_)
+            | Self::MoreEvents(_)
+            | Self::Unsubscribe(_) => false,
         }
     }
 }
@@ -348,6 +455,14 @@ pub fn decode_request(message_type: u8, body: &[u8]) -> Result<Request, FrameErr
         Operation::SetLimits => Request::SetLimits(set_limits::read_request(body)?),
         Operation::SetFlags => Request::SetFlags(set_flags::read_request(body)?),
         Operation::SetMetadata => Request::SetMetadata(set_metadata::read_request(body)?),
+        Operation::BalancesAt => Request::BalancesAt(query::read_request(body, balances_at::what)?),
+        Operation::Statement => Request::Statement(query::read_request(body, statement::what)?),
+        Operation::ListPending => Request::ListPending(query::read_request(body, list_pending::what)?),
+        Operation::ListWallets => Request::ListWallets(query::read_request(body, list_wallets::what)?),
+        Operation::ReadRecords => Request::ReadRecords(query::read_request(body, read_records::what)?),
+        Operation::Subscribe => Request::Subscribe(query::read_request(body, subscribe::what)?),
+        Operation::MoreEvents => Request::MoreEvents(query::read_request(body, more_events::what)?),
+        Operation::Unsubscribe => Request::Unsubscribe(query::read_request(body, unsubscribe::what)?),
     })
 }
 
@@ -397,6 +512,20 @@ pub fn encode_request(
         }
         RequestRef::LookupTransfers(ids) => write_ids(body, head, ids.iter().map(|id| id.0)),
         RequestRef::TrialBalance | RequestRef::Ping => put(body, head),
+        RequestRef::BalancesAt { at, ids } => {
+            put(body, head);
+            balances_at::put_what(body, at, ids);
+        }
+        RequestRef::Statement(what) => query::write_request(body, head, what, statement::put_what),
+        RequestRef::ListPending(what) => query::write_request(body, head, what, list_pending::put_what),
+        RequestRef::ListWallets(what) => query::write_request(body, head, what, list_wallets::put_what),
+        RequestRef::ReadRecords(what) => query::write_request(body, head, &what, read_records::put_what),
+        RequestRef::Subscribe(what) => query::write_request(body, head, what, subscribe::put_what),
+        RequestRef::MoreEvents(what) => query::write_request(body, head, &what, more_events::put_what),
+        RequestRef::Unsubscribe(subscription) => {
+            put(body, head);
+            unsubscribe::put_what(body, subscription);
+        }
     });
     if frame_bytes as u64 > u64::from(frame_limit) {
         buffer.truncate(start);

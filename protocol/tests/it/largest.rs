@@ -3,14 +3,18 @@
 use crate::samples::{Message, hold_terms, new_wallet, outcome, pending, post, reversal, transfer, void};
 use ledger::order::LEGS_MAX;
 use ledger::{
-    AssetId, HoldState, Leg, Memo, NewWallet, Order, OverdraftLimit, Owner, Pending, Position, Post,
-    RefusalDetail, Reversal, Side, Status, Transaction, Transfer, TransferId, Void, WalletFlags, WalletId,
+    AssetId, Entry, HoldState, Leg, Memo, NewWallet, Order, OrderKind, OverdraftLimit, Owner, Pending,
+    Position, Post, RefusalDetail, Reversal, Side, Status, Transaction, Transfer, TransferId, Void,
+    WalletFlags, WalletId,
 };
+use protocol::event::EVENT_BYTES_MAX;
 use protocol::{
-    BalanceView, Balances, ChangeBatch, CreateAssets, CreateWallets, FRAME_HARD_MAX, FRAME_LIMIT_DEFAULT,
-    FRAME_LIMIT_MIN, FlagChange, LookupTransfers, LookupWallets, NewAsset, OPERATIONS_PER_REQUEST_MAX,
-    Operation, OrderBatch, OrdersAnswered, Progress, Reply, Request, RequestHead, TransferView, WalletLimits,
-    WalletMetadata, WalletPosition, WalletView, batch_max, encode_reply,
+    BalanceView, Balances, BalancesAt, ChangeBatch, CreateAssets, CreateWallets, Event, EventsFrame,
+    FRAME_HARD_MAX, FRAME_LIMIT_DEFAULT, FRAME_LIMIT_MIN, FlagChange, ListedWallet, LookupTransfers,
+    LookupWallets, Moment, NewAsset, OPERATIONS_PER_REQUEST_MAX, OpenHold, Operation, OrderBatch,
+    OrdersAnswered, PAGE_ITEMS_MAX, PendingPage, PositionsAt, Progress, Query, Reply, Request, RequestHead,
+    StatementCursor, StatementPage, StatementRow, TransferView, WalletLimits, WalletMetadata, WalletPosition,
+    WalletView, WalletsPage, batch_max, encode_reply, page_max,
 };
 
 fn largest_wallet() -> NewWallet {
@@ -143,7 +147,21 @@ fn largest(operation: Operation, count: usize) -> (Request, Reply) {
             let request = Balances { head, ids: wallet_ids };
             (Request::Balances(request), Reply::Balances(vec![Some(view); count]))
         }
-        Operation::Hello | Operation::TrialBalance | Operation::Ping => unreachable!("not a batch"),
+        Operation::BalancesAt => {
+            let what = BalancesAt { at: Moment::Seq(1), ids: wallet_ids };
+            let answer = PositionsAt { as_of_seq, positions: vec![Some(Position::default()); count] };
+            (Request::BalancesAt(Query { head, what }), Reply::BalancesAt(Ok(answer)))
+        }
+        Operation::Hello
+        | Operation::TrialBalance
+        | Operation::Ping
+        | Operation::Statement
+        | Operation::ListPending
+        | Operation::ListWallets
+        | Operation::ReadRecords
+        | Operation::Subscribe
+        | Operation::MoreEvents
+        | Operation::Unsubscribe => unreachable!("not a batch"),
     }
 }
 
@@ -183,4 +201,84 @@ fn the_largest_batch_survives_the_round_trip() {
             assert!(message.decode_alike(header.message_type, body) == Ok(message), "{operation}");
         }
     }
+}
+
+/// The largest page of `count` items.
+fn largest_page(operation: Operation, count: usize) -> Reply {
+    let (as_of_seq, position) = (1, Position::default());
+    match operation {
+        Operation::Statement => {
+            let row = StatementRow {
+                seq: 1,
+                timestamp_ns: 1,
+                kind: OrderKind::Transfer,
+                id: TransferId(1),
+                counterparty: Some(WalletId(2)),
+                debits: 1,
+                credits: 1,
+                code: 1,
+                group_id: 1,
+                position,
+            };
+            let next = Some(StatementCursor { as_of_seq, seq: 1, query: 1 });
+            let (opening, closing, rows) = (position, position, vec![row; count]);
+            Reply::Statement(Ok(StatementPage { as_of_seq, opening, closing, rows, next }))
+        }
+        Operation::ListPending => {
+            let hold = OpenHold { id: TransferId(1), side: Side::Debit, amount: 1, expires_at_ns: 1, seq: 1 };
+            let next = Some(TransferId(1));
+            Reply::ListPending(Ok(PendingPage { as_of_seq, holds: vec![hold; count], next }))
+        }
+        Operation::ListWallets => {
+            let wallet = ListedWallet {
+                terms: largest_wallet(),
+                position,
+                version: 1,
+                last_seq: 1,
+                created_seq: 1,
+                created_at_ns: 1,
+            };
+            let next = Some(WalletId(1));
+            Reply::ListWallets(Ok(WalletsPage { as_of_seq, wallets: vec![wallet; count], next }))
+        }
+        other => unreachable!("{other} is not answered in pages"),
+    }
+}
+
+#[test]
+fn the_largest_page_fits_and_one_of_an_item_more_does_not() {
+    for operation in [Operation::Statement, Operation::ListPending, Operation::ListWallets] {
+        for frame_limit in [FRAME_LIMIT_MIN, 50_000, FRAME_LIMIT_DEFAULT, FRAME_HARD_MAX] {
+            let bytes = |count: u32| {
+                let mut frame = Vec::new();
+                encode_reply(1, &largest_page(operation, count as usize), u32::MAX, &mut frame);
+                frame.len()
+            };
+            let count = page_max(operation, frame_limit);
+            assert!(bytes(count) <= frame_limit as usize, "{count} of {operation} in {frame_limit} bytes");
+            if count < PAGE_ITEMS_MAX {
+                assert!(bytes(count + 1) > frame_limit as usize, "{operation} in {frame_limit} bytes");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_largest_event_fits_into_the_smallest_frame_limit() {
+    let legs: Vec<Leg> = (0..LEGS_MAX)
+        .map(|index| Leg {
+            wallet: WalletId(1 + index as u128),
+            side: if index == 0 { Side::Debit } else { Side::Credit },
+            asset: AssetId(1),
+            amount: 1,
+        })
+        .collect();
+    let transaction = Transaction { id: TransferId(1), legs: legs.into(), memo: largest_memo() };
+    let event = Event::of_entry(1, 1, Entry::TransactionDone(transaction));
+    assert_eq!(event.movements().len(), LEGS_MAX);
+    let mut frame = EventsFrame::new(1, FRAME_LIMIT_MIN);
+    let empty = EventsFrame::new(1, FRAME_LIMIT_MIN).finish(1, 1).len();
+    assert!(frame.push(&event), "the largest event does not fit");
+    let bytes = frame.finish(1, 1).len();
+    assert!(bytes <= FRAME_LIMIT_MIN as usize && bytes - empty <= EVENT_BYTES_MAX as usize, "{bytes}");
 }

@@ -111,6 +111,17 @@ fn claimed_lengths_are_checked_before_anything_is_allocated() {
     check(create, &body(&[&[0], &one, transaction, &256_u64.to_le_bytes()]), "too_many_operations");
     check(create, &body(&[&[0], &one, transaction, &255_u64.to_le_bytes()]), "malformed_body");
     check(create, &body(&[&[0], &one, transaction, &one, &[0; 16], &[2], &[0; 20]]), "malformed_body");
+    // More wallets and more kinds than a filter names; a kind of event that there is not.
+    let (from, filter_max, kinds_max) = (&[0_u8][..], 65_u64.to_le_bytes(), 33_u64.to_le_bytes());
+    let subscribe = Operation::Subscribe;
+    check(subscribe, &body(&[from, &filter_max, &[0; 65 * 16]]), "too_many_operations");
+    check(subscribe, &body(&[from, &[0; 8], &kinds_max, &[1; 33]]), "too_many_operations");
+    check(subscribe, &body(&[from, &[0; 8], &one, &[8], &[0; 5]]), "malformed_body");
+    // A moment that is neither of the two, and more wallets than any batch may have.
+    check(Operation::BalancesAt, &body(&[&[2, 0, 0, 0], &[0; 16]]), "malformed_body");
+    check(Operation::BalancesAt, &body(&[&[0; 12], &one_more]), "too_many_operations");
+    // A statement of a kind that there is not.
+    check(Operation::Statement, &body(&[&[0; 16 + 8 + 8 + 1], &[1, 8], &[0; 7]]), "malformed_body");
     // A hello for no version at all, and one with too long a name.
     check(Operation::Hello, &[&[2, 1][..], &[0; 16]].concat(), "malformed_body");
     check(Operation::Hello, &[&[1, 1, 65][..], &[0; 7], &[b'x'; 65], &[0; 8]].concat(), "malformed_body");
@@ -118,10 +129,10 @@ fn claimed_lengths_are_checked_before_anything_is_allocated() {
 
 #[test]
 fn message_types_that_do_not_exist_in_a_direction_are_refused() {
-    for message_type in [0, 18, 0x7f, 0x81, 0x85, 0xff] {
+    for message_type in [0, 26, 0x7f, 0x81, 0x85, 0xff] {
         assert_eq!(decode_request(message_type, &[]), Err(FrameError::UnknownType { message_type }));
     }
-    for message_type in [0, 1, 5, 17, 0x80, 0x92] {
+    for message_type in [0, 1, 5, 25, 0x80, 0x9a] {
         assert_eq!(decode_reply(message_type, &[]), Err(FrameError::UnknownType { message_type }));
     }
 }
@@ -176,4 +187,18 @@ fn an_asset_that_is_wrong_is_refused_in_the_order_of_the_checks() {
     check(1, "usd", 39, Err("asset_scale_too_large"));
     check(1, "usd", 38, Err("asset_code_invalid"));
     check(1, "", 2, Err("asset_code_invalid"));
+}
+
+#[test]
+fn an_answer_that_is_neither_one_nor_a_refusal_is_malformed() {
+    for operation in [Operation::Statement, Operation::ReadRecords, Operation::Subscribe] {
+        let decoded = decode_reply(operation.reply_type(), &[&[2, 0, 0, 0][..], &[0; 300]].concat());
+        assert_eq!(decoded.expect_err("no such variant").reason(), "malformed_body", "{operation}");
+        let unknown = decode_reply(operation.reply_type(), &[1, 0, 0, 0, 0x39, 0x30]);
+        assert_eq!(unknown, Err(FrameError::UnknownStatus { number: 12_345 }), "{operation}");
+    }
+    // More rows than a page may have.
+    let page = [&[0; 4 + 8 + 128][..], &1_001_u64.to_le_bytes(), &[0; 300]].concat();
+    let decoded = decode_reply(Operation::Statement.reply_type(), &page);
+    assert_eq!(decoded, Err(FrameError::TooManyOperations { given: 1_001, max: 1_000 }));
 }

@@ -2,16 +2,19 @@
 
 use ledger::fold::AssetTotals;
 use ledger::{
-    Asset, AssetCode, AssetId, HoldState, HoldTerms, Leg, Memo, NewWallet, Order, Outcome, OverdraftLimit,
-    Owner, Pending, Position, Post, RefusalDetail, Reversal, Side, Status, Transaction, Transfer, TransferId,
-    Void, WalletFlags, WalletId,
+    Asset, AssetCode, AssetId, Entry, HoldState, HoldTerms, Leg, Memo, NewWallet, Order, OrderKind, Outcome,
+    OverdraftLimit, Owner, Pending, Position, Post, Refusal, RefusalDetail, Reversal, ReversedFacts, Setting,
+    Side, Status, Transaction, Transfer, TransferId, Void, WalletChange, WalletFlags, WalletId,
 };
 use protocol::{
-    AssetTrialBalance, BalanceView, Balances, ChangeBatch, CreateAssets, CreateWallets, ErrorCode,
-    ErrorReply, FRAME_HARD_MAX, FRAME_LIMIT_DEFAULT, FlagChange, FrameError, FrameHeader, HEADER_LENGTH,
-    Hello, Limits, LookupTransfers, LookupWallets, NewAsset, OrderBatch, OrdersAnswered, Pong, Progress,
-    Reply, Request, RequestHead, TransferView, TrialBalance, WalletLimits, WalletMetadata, WalletPosition,
-    WalletView, Welcome, decode_reply, decode_request, encode_hello, encode_reply, encode_request,
+    AssetTrialBalance, BalanceView, Balances, BalancesAt, ChangeBatch, CreateAssets, CreateWallets,
+    ErrorCode, ErrorReply, Event, EventFilter, EventKind, Events, FRAME_HARD_MAX, FRAME_LIMIT_DEFAULT,
+    FlagChange, FrameError, FrameHeader, HEADER_LENGTH, Hello, Limits, ListedWallet, LookupTransfers,
+    LookupWallets, Moment, MoreEvents, NewAsset, OpenHold, OrderBatch, OrdersAnswered, PendingPage,
+    PendingQuery, Pong, PositionsAt, Progress, Query, RecordsPage, RecordsQuery, Reply, Request, RequestHead,
+    StatementCursor, StatementPage, StatementQuery, StatementRow, Subscribe, TransferView, TrialBalance,
+    WalletLimits, WalletMetadata, WalletPosition, WalletView, WalletsPage, WalletsQuery, Welcome,
+    decode_reply, decode_request, encode_hello, encode_reply, encode_request,
 };
 
 /// A message of either direction.
@@ -162,11 +165,200 @@ fn view(order: Order, progress: Progress) -> TransferView {
     TransferView { order, outcome: outcome(Status::Created, RefusalDetail::None), progress }
 }
 
+fn query<T>(what: T) -> Query<T> {
+    Query { head: HEAD, what }
+}
+
+fn statement_query() -> StatementQuery {
+    StatementQuery {
+        wallet: ALICE,
+        from_ns: TIME_NS,
+        to_ns: u64::MAX,
+        newest_first: true,
+        kind: Some(OrderKind::Transfer),
+        code: Some(3),
+        group_id: Some(99),
+        limit: 50,
+        cursor: Some(StatementCursor { as_of_seq: 9, seq: 4, query: 0x0123_4567_89ab_cdef }),
+    }
+}
+
+fn statement_page() -> StatementPage {
+    let row = StatementRow {
+        seq: 4,
+        timestamp_ns: TIME_NS + 1,
+        kind: OrderKind::Transfer,
+        id: TransferId(7),
+        counterparty: Some(BANK),
+        debits: 0,
+        credits: 10_050,
+        code: 3,
+        group_id: 99,
+        position: Position { credits_posted: 10_050, ..Position::default() },
+    };
+    let of_many = StatementRow {
+        seq: 5,
+        kind: OrderKind::Transaction,
+        id: TransferId(15),
+        counterparty: None,
+        debits: 10_550,
+        credits: 0,
+        position: position(),
+        ..row.clone()
+    };
+    StatementPage {
+        as_of_seq: 9,
+        opening: Position::default(),
+        closing: position(),
+        rows: vec![row, of_many],
+        next: Some(StatementCursor { as_of_seq: 9, seq: 5, query: 0x0123_4567_89ab_cdef }),
+    }
+}
+
+/// One event of every kind.
+pub(crate) fn events() -> Vec<Event> {
+    let usd = Asset { id: AssetId(840), code: AssetCode::new("USD").unwrap(), scale: 2 };
+    let refusal = Refusal {
+        status: Status::InsufficientFunds,
+        detail: RefusalDetail::InsufficientFunds { available: 5, required: 10_050 },
+    };
+    let leg = |wallet, side| Leg { wallet, side, asset: AssetId(840), amount: 500 };
+    let change = |setting| Entry::WalletChanged(WalletChange { wallet: ALICE, setting });
+    let entries = [
+        Entry::AssetCreated(usd),
+        Entry::WalletCreated(new_wallet()),
+        Entry::Transferred(transfer()),
+        Entry::TransferRefused { transfer: transfer(), refusal },
+        Entry::Pended(pending()),
+        Entry::Posted { post: post(), hold: hold_terms() },
+        Entry::Voided { void: void(), hold: hold_terms() },
+        Entry::Expired { pending_id: TransferId(11), hold: hold_terms() },
+        Entry::Reversed {
+            reversal: reversal(),
+            facts: ReversedFacts {
+                amount: 500,
+                legs: Box::new([leg(ALICE, Side::Debit), leg(BANK, Side::Credit)]),
+                of_transaction: false,
+                original_amount: 9_000,
+            },
+        },
+        Entry::TransactionDone(transaction()),
+        Entry::OrderRefused { order: Order::Void(void()), refusal: Status::PendingExpired.into() },
+        change(Setting::Limits { overdraft_limit: OverdraftLimit::Limited(700), balance_max: 0 }),
+        change(Setting::Flags { set: WalletFlags::DEBIT_FROZEN, clear: WalletFlags::CREDIT_FROZEN }),
+        change(Setting::Metadata(Box::from(*b"gold"))),
+    ];
+    (1..).zip(entries).map(|(seq, entry)| Event::of_entry(seq, TIME_NS + seq, entry)).collect()
+}
+
+fn reads() -> Vec<Sample> {
+    let request = |name, request| Sample { name, request_id: 0x0102, message: Message::Request(request) };
+    let reply = |name, reply| Sample { name, request_id: 0x0102, message: Message::Reply(reply) };
+    vec![
+        request(
+            "balances_at_request",
+            Request::BalancesAt(query(BalancesAt {
+                at: Moment::TimestampNs(TIME_NS),
+                ids: vec![ALICE, BANK],
+            })),
+        ),
+        reply(
+            "balances_at_reply",
+            Reply::BalancesAt(Ok(PositionsAt { as_of_seq: 9, positions: vec![Some(position()), None] })),
+        ),
+        request("statement_request", Request::Statement(query(statement_query()))),
+        reply("statement_reply", Reply::Statement(Ok(statement_page()))),
+        reply("statement_refused_reply", Reply::Statement(Err(Status::CursorOfAnotherQuery))),
+        request(
+            "list_pending_request",
+            Request::ListPending(query(PendingQuery {
+                wallet: ALICE,
+                after: Some(TransferId(10)),
+                limit: 0,
+            })),
+        ),
+        reply(
+            "list_pending_reply",
+            Reply::ListPending(Ok(PendingPage {
+                as_of_seq: 9,
+                holds: vec![OpenHold {
+                    id: TransferId(11),
+                    side: Side::Credit,
+                    amount: 10_050,
+                    expires_at_ns: TIME_NS + 604_800_000_000_000,
+                    seq: 5,
+                }],
+                next: None,
+            })),
+        ),
+        request(
+            "list_wallets_request",
+            Request::ListWallets(query(WalletsQuery {
+                owner: Some(Owner::Bytes(Box::from(*b"alice"))),
+                code: Some(10),
+                flags: WalletFlags::CREDIT_FROZEN,
+                after: Some(BANK),
+                limit: 20,
+            })),
+        ),
+        reply(
+            "list_wallets_reply",
+            Reply::ListWallets(Ok(WalletsPage {
+                as_of_seq: 9,
+                wallets: vec![ListedWallet {
+                    terms: new_wallet(),
+                    position: position(),
+                    version: 3,
+                    last_seq: 6,
+                    created_seq: 2,
+                    created_at_ns: TIME_NS,
+                }],
+                next: Some(ALICE),
+            })),
+        ),
+        request(
+            "read_records_request",
+            Request::ReadRecords(query(RecordsQuery { from_seq: 4, bytes_max: 1_000_000 })),
+        ),
+        reply(
+            "read_records_reply",
+            // A record is longer in truth; here it is any bytes.
+            Reply::ReadRecords(Ok(RecordsPage {
+                durable_seq: 9,
+                records: vec![vec![1, 0, 0, 0], vec![1, 0]],
+            })),
+        ),
+        request(
+            "subscribe_request",
+            Request::Subscribe(query(Subscribe {
+                from_seq: Some(4),
+                filter: EventFilter {
+                    wallets: vec![ALICE],
+                    kinds: vec![EventKind::Done(OrderKind::Transfer), EventKind::OrderRefused],
+                    code: Some(3),
+                },
+                credit: 1_000,
+            })),
+        ),
+        reply(
+            "subscribe_reply",
+            Reply::Events(Ok(Events { through_seq: 14, durable_seq: 15, events: events() })),
+        ),
+        request(
+            "more_events_request",
+            Request::MoreEvents(query(MoreEvents { subscription: 0x0101, credit: 500 })),
+        ),
+        reply("more_events_reply", Reply::MoreEvents(986)),
+        request("unsubscribe_request", Request::Unsubscribe(query(0x0101))),
+        reply("unsubscribe_reply", Reply::Unsubscribe(14)),
+    ]
+}
+
 pub(crate) fn samples() -> Vec<Sample> {
     let request = |name, request| Sample { name, request_id: 0x0102, message: Message::Request(request) };
     let reply = |name, reply| Sample { name, request_id: 0x0102, message: Message::Reply(reply) };
     let usd = Asset { id: AssetId(840), code: AssetCode::new("USD").unwrap(), scale: 2 };
-    vec![
+    let mut samples = vec![
         request(
             "hello_request",
             Request::Hello(Hello {
@@ -413,5 +605,7 @@ pub(crate) fn samples() -> Vec<Sample> {
                 retry_after_ms: 25,
             }),
         ),
-    ]
+    ];
+    samples.extend(reads());
+    samples
 }
