@@ -8,8 +8,8 @@ use crate::request::{check_refusal, open};
 use protocol::error_reply::ERROR_TEXT_MAX;
 use protocol::operation::ERROR_MESSAGE_TYPE;
 use protocol::{
-    ErrorCode, FRAME_HARD_MAX, FRAME_LIMIT_MIN, OPERATIONS_PER_REQUEST_MAX, Operation, Reply, TransferView,
-    WalletView, decode_reply, encode_reply,
+    ErrorCode, Event, FRAME_HARD_MAX, FRAME_LIMIT_MIN, OPERATIONS_PER_REQUEST_MAX, Operation, Reply,
+    TransferView, WalletView, decode_reply, encode_reply,
 };
 
 /// The largest answer in memory.
@@ -23,7 +23,10 @@ pub fn check(input: &[u8]) {
     let [message_type, body @ ..] = input else { return };
     // An answer that is not there takes one byte on the wire, and as much as any other in memory.
     let answers_max = (body.len() as u64).min(u64::from(OPERATIONS_PER_REQUEST_MAX));
-    let bytes_max = answers_max * ANSWER_BYTES as u64 + 4 * body.len() as u64;
+    // An event takes 30 bytes on the wire at least; everything else there no more than four times as much in memory.
+    let events_max = body.len() as u64 / 30;
+    let bytes_max =
+        answers_max * ANSWER_BYTES as u64 + events_max * size_of::<Event>() as u64 + 4 * body.len() as u64;
     match within(bytes_max, || decode_reply(*message_type, body)) {
         Ok(reply) => {
             let expected = reply.operation().map_or(ERROR_MESSAGE_TYPE, Operation::reply_type);
