@@ -3,17 +3,22 @@
 
 use crate::call::CallFailure;
 use crate::connection::{
-    Connection, balance_views, orders_answered, outcomes, pong, transfer_views, trial_balance, wallet_views,
+    Connection, balance_views, orders_answered, outcomes, pending_page, pong, positions_at, records_page,
+    statement_page, transfer_views, trial_balance, wallet_views, wallets_page,
 };
 use crate::endpoint::Endpoint;
 use crate::error::ClientError;
 use crate::options::ClientOptions;
+use crate::statement_pages::StatementPages;
+use crate::subscription::Subscription;
 use ledger::{
     NewWallet, Outcome, Pending, Post, Reversal, Transaction, Transfer, TransferId, Void, WalletId,
 };
 use protocol::{
-    BalanceView, FlagChange, Limits, NewAsset, Operation, OrdersAnswered, Pong, Reply, RequestRef,
-    TransferView, TrialBalance, WalletLimits, WalletMetadata, WalletView,
+    BalanceView, EventFilter, FlagChange, Limits, Moment, NewAsset, Operation, OrdersAnswered, PendingPage,
+    PendingQuery, Pong, PositionsAt, RecordsPage, RecordsQuery, Reply, RequestRef, StatementPage,
+    StatementQuery, TransferView, TrialBalance, WalletLimits, WalletMetadata, WalletView, WalletsPage,
+    WalletsQuery,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -202,6 +207,64 @@ impl Client {
     /// Sums up all wallets per asset.
     pub async fn trial_balance(&self) -> Result<TrialBalance, ClientError> {
         self.call_once(RequestRef::TrialBalance, trial_balance).await
+    }
+
+    /// Reads where wallets stood at a moment; `None` where there was no such wallet then.
+    pub async fn balances_at(&self, at: Moment, ids: &[WalletId]) -> Result<PositionsAt, ClientError> {
+        let operation = Operation::BalancesAt;
+        let batch_max = self.pool.limits.batch_max(operation).max(1) as usize;
+        let (first, rest) = ids.split_at(batch_max.min(ids.len()));
+        let mut answer = self.call_once(RequestRef::BalancesAt { at, ids: first }, positions_at).await?;
+        // All of them at the same moment, whatever it was.
+        let at = Moment::Seq(answer.as_of_seq);
+        for ids in rest.chunks(batch_max) {
+            let further = self.call_once(RequestRef::BalancesAt { at, ids }, positions_at).await?;
+            answer.positions.extend(further.positions);
+        }
+        Ok(answer)
+    }
+
+    /// Reads one page of what was done to a wallet.
+    pub async fn statement(&self, query: &StatementQuery) -> Result<StatementPage, ClientError> {
+        self.call_once(RequestRef::Statement(query), statement_page).await
+    }
+
+    /// Reads what was done to a wallet, page by page.
+    pub fn statement_pages(&self, query: StatementQuery) -> StatementPages {
+        StatementPages::new(self.clone(), query)
+    }
+
+    /// Reads one page of the open holds of a wallet.
+    pub async fn list_pending(&self, query: &PendingQuery) -> Result<PendingPage, ClientError> {
+        self.call_once(RequestRef::ListPending(query), pending_page).await
+    }
+
+    /// Reads one page of wallets.
+    pub async fn list_wallets(&self, query: &WalletsQuery) -> Result<WalletsPage, ClientError> {
+        self.call_once(RequestRef::ListWallets(query), wallets_page).await
+    }
+
+    /// Reads records of the journal as they are on disk.
+    pub async fn read_records(&self, query: RecordsQuery) -> Result<RecordsPage, ClientError> {
+        self.call_once(RequestRef::ReadRecords(query), records_page).await
+    }
+
+    /// Subscribes to the entries of the journal from one on, or with `None` to those that are not durable yet. Nothing
+    /// happens before the first event is asked for.
+    pub fn subscribe(&self, from_seq: Option<u64>, filter: EventFilter) -> Subscription {
+        Subscription::new(self.clone(), from_seq, filter)
+    }
+
+    pub(crate) fn options(&self) -> &ClientOptions {
+        &self.pool.options
+    }
+
+    pub(crate) async fn connection(&self) -> Result<Connection, ClientError> {
+        Ok(self.pool.connection().await?.traced(self.trace_id))
+    }
+
+    pub(crate) fn backoff(&self, attempt: u32) -> Duration {
+        backoff(&self.pool.options, attempt)
     }
 
     /// Asks whether the server is there.

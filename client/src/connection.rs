@@ -4,6 +4,7 @@
 use crate::call::CallFailure;
 use crate::endpoint::{ByteReader, ByteWriter, Endpoint, split};
 use crate::error::ClientError;
+use crate::event_stream::EventStream;
 use crate::frame_reader::{FrameReader, ReadFault};
 use crate::options::ClientOptions;
 use ledger::{
@@ -11,9 +12,11 @@ use ledger::{
 };
 use protocol::limits::NAME_LENGTH_MAX;
 use protocol::{
-    BalanceView, FlagChange, FrameError, HELLO_FRAME_MAX, Hello, Limits, NewAsset, Operation, OrdersAnswered,
-    PROTOCOL_VERSION, Pong, Reply, RequestHead, RequestRef, TransferView, TrialBalance, WalletLimits,
-    WalletMetadata, WalletView, Welcome, decode_reply, encode_hello, encode_request,
+    BalanceView, Events, FlagChange, FrameError, HELLO_FRAME_MAX, Hello, Limits, Moment, NewAsset, Operation,
+    OrdersAnswered, PROTOCOL_VERSION, PendingPage, PendingQuery, Pong, PositionsAt, RecordsPage,
+    RecordsQuery, Reply, RequestHead, RequestRef, StatementPage, StatementQuery, Subscribe, TransferView,
+    TrialBalance, WalletLimits, WalletMetadata, WalletView, WalletsPage, WalletsQuery, Welcome, decode_reply,
+    encode_hello, encode_request,
 };
 use slab::Slab;
 use std::fmt;
@@ -21,7 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 /// Calls wait when so many bytes are waiting to be written: the server does not read as fast as they call.
@@ -84,7 +87,40 @@ struct Calls {
 struct Slot {
     request_id: u64,
     operation: Operation,
-    answer: oneshot::Sender<Result<Reply, CallFailure>>,
+    answer: Answer,
+}
+
+/// Where what answers a request goes.
+enum Answer {
+    /// One reply.
+    Once(oneshot::Sender<Result<Reply, CallFailure>>),
+    /// As many as come, which the credit bounds, until the subscription ends.
+    Stream {
+        events: EventsSender,
+        /// Whether the first one has come: from then on, the server does not count it as under way.
+        begun: bool,
+    },
+}
+
+pub(crate) type EventsReceiver = mpsc::UnboundedReceiver<Result<Events, CallFailure>>;
+type EventsSender = mpsc::UnboundedSender<Result<Events, CallFailure>>;
+
+/// A reply that has found its slot.
+enum Found {
+    /// The slot, which is free now.
+    Call(Slot),
+    /// The slot stays. `begins` with the first reply.
+    Subscription { events: EventsSender, begins: bool },
+}
+
+impl Answer {
+    fn fail(self, failure: CallFailure) {
+        // A failed send is a call that nobody waits for any more.
+        match self {
+            Self::Once(answer) => drop(answer.send(Err(failure))),
+            Self::Stream { events, .. } => drop(events.send(Err(failure))),
+        }
+    }
 }
 
 impl Connection {
@@ -329,6 +365,69 @@ impl Connection {
         self.call(RequestRef::Ping, pong).await
     }
 
+    /// Reads where wallets stood at a moment; `None` where there was no such wallet then.
+    pub async fn balances_at(&self, at: Moment, ids: &[WalletId]) -> Result<PositionsAt, ClientError> {
+        self.call(RequestRef::BalancesAt { at, ids }, positions_at).await
+    }
+
+    /// Reads a page of what was done to a wallet.
+    pub async fn statement(&self, query: &StatementQuery) -> Result<StatementPage, ClientError> {
+        self.call(RequestRef::Statement(query), statement_page).await
+    }
+
+    /// Reads a page of the open holds of a wallet.
+    pub async fn list_pending(&self, query: &PendingQuery) -> Result<PendingPage, ClientError> {
+        self.call(RequestRef::ListPending(query), pending_page).await
+    }
+
+    /// Reads a page of wallets.
+    pub async fn list_wallets(&self, query: &WalletsQuery) -> Result<WalletsPage, ClientError> {
+        self.call(RequestRef::ListWallets(query), wallets_page).await
+    }
+
+    /// Reads records of the journal as they are on disk.
+    pub async fn read_records(&self, query: RecordsQuery) -> Result<RecordsPage, ClientError> {
+        self.call(RequestRef::ReadRecords(query), records_page).await
+    }
+
+    /// Subscribes to the entries of the journal. [`crate::Client::subscribe`] also goes on after a break.
+    pub async fn subscribe(&self, what: &Subscribe) -> Result<EventStream, ClientError> {
+        let (events, receiver) = mpsc::unbounded_channel();
+        let answer = Answer::Stream { events, begun: false };
+        let head = RequestHead { deadline_ms: 0, trace_id: self.trace_id };
+        let sent = self.inner.shared.send(RequestRef::Subscribe(what), head, self.frame_limit(), answer);
+        let subscription = tokio::time::timeout(self.inner.request_timeout, sent)
+            .await
+            .unwrap_or(Err(CallFailure::unsent(ClientError::TimedOut { operation: Operation::Subscribe })))
+            .map_err(|failure| failure.error)?;
+        Ok(EventStream::new(self.clone(), subscription, receiver))
+    }
+
+    /// Sends a request whose reply nobody waits for.
+    pub(crate) async fn tell(&self, request: RequestRef<'_>) -> Result<(), ClientError> {
+        let (sender, _nobody) = oneshot::channel();
+        let head = RequestHead { deadline_ms: 0, trace_id: self.trace_id };
+        let sent = self.inner.shared.send(request, head, self.frame_limit(), Answer::Once(sender)).await;
+        sent.map(drop).map_err(|failure| failure.error)
+    }
+
+    /// Ends a subscription that nobody listens to any more.
+    pub(crate) async fn end_subscription(self, subscription: u64) {
+        let request = RequestRef::Unsubscribe(subscription);
+        let _ended = self.attempt(request, self.trace_id, self.inner.request_timeout).await;
+        // Nothing of it comes after the reply.
+        self.inner.shared.lock().forget(subscription);
+    }
+
+    /// Gives the connection up: all calls that are under way fail.
+    pub(crate) fn give_up(&self, reason: &str) {
+        self.inner.shared.close(reason);
+    }
+
+    fn frame_limit(&self) -> u32 {
+        self.limits().frame_bytes_max
+    }
+
     async fn call<T>(&self, request: RequestRef<'_>, take: fn(Reply) -> Option<T>) -> Result<T, ClientError> {
         let operation = request.operation();
         match self.attempt(request, self.trace_id, self.inner.request_timeout).await {
@@ -359,13 +458,17 @@ impl Connection {
         let head = RequestHead { deadline_ms, trace_id };
         let mut sent = false;
         let answered = tokio::time::timeout(timeout, async {
-            let answer = shared.send(request, head, self.limits().frame_bytes_max).await?;
+            let (sender, answer) = oneshot::channel();
+            shared.send(request, head, self.frame_limit(), Answer::Once(sender)).await?;
             sent = true;
             answer.await.unwrap_or_else(|_| Err(CallFailure::sent(shared.lost())))
         });
         if let Ok(result) = answered.await {
             // A caller may rely on there being an answer to each item.
             return result.and_then(|reply| {
+                if let Some(status) = reply.refusal() {
+                    return Err(CallFailure::sent(ClientError::QueryRefused { operation, status }));
+                }
                 let complete = reply.answer_count() == given && has_positions_asked_for(&reply, request);
                 let unexpected = || CallFailure::sent(ClientError::UnexpectedReply { operation });
                 if complete { Ok(reply) } else { Err(unexpected()) }
@@ -392,13 +495,15 @@ impl Shared {
         self.calls.lock().expect("nothing panics while it holds the calls")
     }
 
-    /// Puts the request's frame where the writer takes it from.
+    /// Puts the request's frame where the writer takes it from. Returns the request's id. If this is given up while it
+    /// waits, nothing is sent.
     async fn send(
         &self,
         request: RequestRef<'_>,
         head: RequestHead,
         frame_limit: u32,
-    ) -> Result<oneshot::Receiver<Result<Reply, CallFailure>>, CallFailure> {
+        answer: Answer,
+    ) -> Result<u64, CallFailure> {
         let permit = match self.permits.try_acquire() {
             Ok(permit) => permit,
             Err(_) => self.permits.acquire().await.map_err(|_| CallFailure::unsent(self.lost()))?,
@@ -411,7 +516,7 @@ impl Shared {
                     return Err(CallFailure::unsent(self.lost()));
                 }
                 if calls.to_write.len() < WRITE_BACKLOG_MAX {
-                    let answer = calls.enter(request, head, frame_limit)?;
+                    let request_id = calls.enter(request, head, frame_limit, answer)?;
                     let tell = !std::mem::replace(&mut calls.writer_told, true);
                     drop(calls);
                     if tell {
@@ -419,7 +524,7 @@ impl Shared {
                     }
                     // From here on the slot stands for it; the reader gives it back.
                     permit.forget();
-                    return Ok(answer);
+                    return Ok(request_id);
                 }
                 // Made under the lock, so that the writer cannot have taken the buffer in between unnoticed.
                 self.taken.notified()
@@ -441,8 +546,7 @@ impl Shared {
         drop(calls);
         for (_, slot) in slots {
             let error = ClientError::ConnectionLost { reason: Arc::clone(&reason) };
-            // A failed send is a call that nobody waits for any more.
-            let _ = slot.answer.send(Err(CallFailure::sent(error)));
+            slot.answer.fail(CallFailure::sent(error));
         }
         self.permits.close();
         self.taken.notify_waiters();
@@ -454,8 +558,8 @@ impl Shared {
         ClientError::ConnectionLost { reason: reason.unwrap_or_else(|| "it was closed here".into()) }
     }
 
-    /// Hands out one reply. An error ends the connection.
-    fn dispatch(&self, message_type: u8, request_id: u64, body: &[u8]) -> Result<(), String> {
+    /// Hands out one reply, and says whether one request less is under way. An error ends the connection.
+    fn dispatch(&self, message_type: u8, request_id: u64, body: &[u8]) -> Result<bool, String> {
         let decoded = decode_reply(message_type, body);
         if request_id == 0 {
             return Err(match decoded {
@@ -464,8 +568,15 @@ impl Shared {
                 Err(error) => error.to_string(),
             });
         }
-        let Some(slot) = self.lock().leave(request_id) else {
-            return Err(format!("the server answered request {request_id:#x}, which is not under way"));
+        let found = self.lock().find(request_id);
+        let slot = match found {
+            None => {
+                return Err(format!("the server answered request {request_id:#x}, which is not under way"));
+            }
+            Some(Found::Call(slot)) => slot,
+            Some(Found::Subscription { events, begins }) => {
+                return self.hand_out_events(request_id, decoded, &events).map(|()| begins);
+            }
         };
         let (answer, fault) = match decoded {
             Ok(Reply::Error(error)) => {
@@ -480,16 +591,53 @@ impl Shared {
                 (Err(CallFailure::sent(error)), Some(fault))
             }
             Err(error) => {
-                // A number that only a newer client knows leaves all other replies readable.
-                let newer =
-                    matches!(error, FrameError::UnknownStatus { .. } | FrameError::UnknownErrorCode { .. });
-                let fault = (!newer).then(|| error.to_string());
+                let fault = (!is_newer(&error)).then(|| error.to_string());
                 (Err(CallFailure::sent(error.into())), fault)
             }
         };
-        let _ = slot.answer.send(answer);
+        if let Answer::Once(waiting) = slot.answer {
+            let _ = waiting.send(answer);
+        }
+        fault.map_or(Ok(true), Err)
+    }
+
+    /// Hands out a frame of a subscription, or that it has ended.
+    fn hand_out_events(
+        &self,
+        subscription: u64,
+        decoded: Result<Reply, FrameError>,
+        events: &EventsSender,
+    ) -> Result<(), String> {
+        let operation = Operation::Subscribe;
+        let (failure, fault) = match decoded {
+            Ok(Reply::Events(Ok(told))) => {
+                // If nobody listens any more, its end has been asked for.
+                let _ = events.send(Ok(told));
+                return Ok(());
+            }
+            Ok(Reply::Events(Err(status))) => (ClientError::QueryRefused { operation, status }, None),
+            Ok(Reply::Error(error)) => {
+                let fault = error.code.is_fatal().then(|| format!("the server says {error}"));
+                (error.into(), fault)
+            }
+            Ok(_) => {
+                let fault = format!("the server answered {operation} with another message");
+                (ClientError::UnexpectedReply { operation }, Some(fault))
+            }
+            Err(error) => {
+                let fault = (!is_newer(&error)).then(|| error.to_string());
+                (error.into(), fault)
+            }
+        };
+        let _ = events.send(Err(CallFailure::sent(failure)));
+        self.lock().forget(subscription);
         fault.map_or(Ok(()), Err)
     }
+}
+
+/// A number that only a newer client knows leaves all other replies readable.
+fn is_newer(error: &FrameError) -> bool {
+    matches!(error, FrameError::UnknownStatus { .. } | FrameError::UnknownErrorCode { .. })
 }
 
 impl Calls {
@@ -499,25 +647,38 @@ impl Calls {
         request: RequestRef<'_>,
         head: RequestHead,
         frame_limit: u32,
-    ) -> Result<oneshot::Receiver<Result<Reply, CallFailure>>, CallFailure> {
-        let (sender, receiver) = oneshot::channel();
+        answer: Answer,
+    ) -> Result<u64, CallFailure> {
         let entry = self.slots.vacant_entry();
         self.count = self.count.wrapping_add(1);
         let low = u32::try_from(entry.key() + 1).expect("fewer than 2^32 requests are under way");
         let request_id = u64::from(self.count) << 32 | u64::from(low);
         encode_request(request_id, head, request, frame_limit, &mut self.to_write)
             .map_err(|error| CallFailure::unsent(error.into()))?;
-        entry.insert(Slot { request_id, operation: request.operation(), answer: sender });
-        Ok(receiver)
+        entry.insert(Slot { request_id, operation: request.operation(), answer });
+        Ok(request_id)
     }
 
-    /// Takes the slot of a request that was answered.
-    fn leave(&mut self, request_id: u64) -> Option<Slot> {
-        let key = ((request_id & u64::from(u32::MAX)) as usize).checked_sub(1)?;
-        if self.slots.get(key)?.request_id != request_id {
-            return None;
+    /// Whom a reply is for. The slot of a call is free then, that of a subscription stays.
+    fn find(&mut self, request_id: u64) -> Option<Found> {
+        let key = self.key(request_id)?;
+        if let Answer::Stream { events, begun } = &mut self.slots.get_mut(key)?.answer {
+            let begins = !std::mem::replace(begun, true);
+            return Some(Found::Subscription { events: events.clone(), begins });
         }
-        Some(self.slots.remove(key))
+        Some(Found::Call(self.slots.remove(key)))
+    }
+
+    /// Frees the slot of a subscription that has ended.
+    fn forget(&mut self, subscription: u64) {
+        if let Some(key) = self.key(subscription) {
+            self.slots.remove(key);
+        }
+    }
+
+    fn key(&self, request_id: u64) -> Option<usize> {
+        let key = ((request_id & u64::from(u32::MAX)) as usize).checked_sub(1)?;
+        (self.slots.get(key)?.request_id == request_id).then_some(key)
     }
 }
 
@@ -549,13 +710,14 @@ async fn write_frames(shared: Arc<Shared>, mut writer: ByteWriter) {
 /// Reads replies and hands them out, until the connection ends.
 async fn read_replies(shared: Arc<Shared>, mut frames: FrameReader<ByteReader>) {
     loop {
-        let mut count = 0;
+        let (mut count, mut answered) = (0, 0);
         let fault = loop {
             match frames.buffered() {
                 Ok(Some((header, body))) => {
                     count += 1;
-                    if let Err(fault) = shared.dispatch(header.message_type, header.request_id, body) {
-                        break Some(fault);
+                    match shared.dispatch(header.message_type, header.request_id, body) {
+                        Ok(one_less) => answered += usize::from(one_less),
+                        Err(fault) => break Some(fault),
                     }
                 }
                 Ok(None) => break None,
@@ -566,7 +728,7 @@ async fn read_replies(shared: Arc<Shared>, mut frames: FrameReader<ByteReader>) 
         if let Some(fault) = fault {
             return shared.close(&fault);
         }
-        shared.permits.add_permits(count as usize);
+        shared.permits.add_permits(answered);
         if let Err(fault) = frames.fill().await {
             return shared.close(&fault.to_string());
         }
@@ -640,4 +802,20 @@ takes! {
     balance_views: Balances => Vec<Option<BalanceView>>;
     trial_balance: TrialBalance => TrialBalance;
     pong: Ping => Pong;
+}
+
+macro_rules! takes_answer {
+    ($($name:ident: $variant:ident => $answer:ty;)+) => {
+        $(pub(crate) fn $name(reply: Reply) -> Option<$answer> {
+            if let Reply::$variant(Ok(answer)) = reply { Some(answer) } else { None }
+        })+
+    };
+}
+
+takes_answer! {
+    positions_at: BalancesAt => PositionsAt;
+    statement_page: Statement => StatementPage;
+    pending_page: ListPending => PendingPage;
+    wallets_page: ListWallets => WalletsPage;
+    records_page: ReadRecords => RecordsPage;
 }

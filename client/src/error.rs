@@ -1,5 +1,6 @@
-//! What can go wrong for a caller. A refused operation is not here: it is an outcome.
+//! What can go wrong for a caller. A refused order or change is not here: it is an outcome.
 
+use ledger::Status;
 use protocol::{ErrorCode, FrameError, Operation};
 use std::sync::Arc;
 use thiserror::Error;
@@ -36,6 +37,15 @@ pub enum ClientError {
         text: String,
         /// How long the server asks to wait, in milliseconds; 0 where it does not say.
         retry_after_ms: u32,
+    },
+    /// A question about the past has no answer as it was asked: of a wallet that does not exist, of a moment that has not
+    /// come, with the cursor of another question.
+    #[error("{operation} has no answer: {status}")]
+    QueryRefused {
+        /// What was asked for.
+        operation: Operation,
+        /// Why there is no answer.
+        status: Status,
     },
     /// The server sent something that this client does not understand.
     #[error("the server's reply is not understood: {source}")]
