@@ -1,9 +1,11 @@
 //! The command line: what can be asked for, and how it is written.
 
 use crate::config::LogFormat;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use ledger::{AssetId, TransferId, WalletId};
+use client::EventKind;
+use ledger::{AssetId, OrderKind, TransferId, WalletFlags, WalletId};
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -33,8 +35,8 @@ pub enum Command {
     Asset(AssetCommand),
     /// Move an amount from one wallet to another, or show what has become of an order
     Transfer(TransferCommand),
-    /// Hold an amount: it counts against what is available until it is posted, voided or has expired
-    Hold(HoldArguments),
+    /// Hold an amount: it counts against what is available until it is posted, voided or has expired; or list open holds
+    Hold(HoldCommand),
     /// Capture a hold, in full or in part; the rest of it is released
     Post(PostArguments),
     /// Release a hold
@@ -43,6 +45,8 @@ pub enum Command {
     Reverse(ReverseArguments),
     /// Move amounts between several wallets, all together or not at all
     Transaction(TransactionArguments),
+    /// Show what was decided, entry by entry: what there is, or with --follow everything from now on
+    Events(EventsArguments),
     /// Show all debits and credits per asset, exact as of one moment
     TrialBalance(ClientFlags),
     /// Ask whether a server is there, and how long it takes to answer
@@ -213,6 +217,41 @@ pub enum WalletCommand {
         #[command(flatten)]
         client: ClientFlags,
     },
+    /// List wallets in the order of their ids
+    List {
+        /// Only this owner's: a UUID, an integer, or any text
+        #[arg(long)]
+        owner: Option<String>,
+        /// Only of this kind to you
+        #[arg(long)]
+        code: Option<u16>,
+        /// Only with all of these flags, separated by commas
+        #[arg(long, value_delimiter = ',', value_parser = flag_parser(), value_name = "FLAG")]
+        flags: Vec<WalletFlags>,
+        /// How many of them
+        #[command(flatten)]
+        count: ListCount,
+        /// How to reach the server
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+    /// Show what wallets hold, now or at a moment
+    Balance {
+        /// Their ids, UUIDs or integers
+        #[arg(required = true)]
+        ids: Vec<WalletId>,
+        /// With everything up to this time: `2026-01-31`, `2026-01-31T12:00:00Z`, or nanoseconds since 1970
+        #[arg(long, value_parser = parse_time, value_name = "TIME")]
+        at: Option<u64>,
+        /// With everything up to this journal entry; 0 is before the first
+        #[arg(long, value_name = "N", conflicts_with = "at")]
+        at_seq: Option<u64>,
+        /// How to reach the server
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+    /// Show what was done to a wallet, with its balance before and after
+    Statement(StatementArguments),
     /// Set both limits of a wallet. They may lie below what is in use: then only what would make it worse is refused
     SetLimits {
         /// Its id, a UUID or an integer
@@ -275,6 +314,107 @@ pub enum WalletCommand {
         #[command(flatten)]
         client: ClientFlags,
     },
+}
+
+/// `bursar wallet statement …`
+#[derive(Debug, Args)]
+pub struct StatementArguments {
+    /// Its id, a UUID or an integer
+    pub id: WalletId,
+    /// From this time on: `2026-01-31`, `2026-01-31T12:00:00Z`, or nanoseconds since 1970 [default: the beginning]
+    #[arg(long, value_parser = parse_time, value_name = "TIME")]
+    pub from: Option<u64>,
+    /// Up to this time [default: now]
+    #[arg(long, value_parser = parse_time, value_name = "TIME")]
+    pub to: Option<u64>,
+    /// The newest entry first
+    #[arg(long)]
+    pub newest_first: bool,
+    /// Only orders of this kind
+    #[arg(long, value_parser = order_kind_parser(), value_name = "KIND")]
+    pub kind: Option<OrderKind>,
+    /// Only orders of this kind to you
+    #[arg(long)]
+    pub code: Option<u16>,
+    /// Only orders that are tied together by this: a UUID or an integer
+    #[arg(long)]
+    pub group: Option<TransferId>,
+    /// How many entries
+    #[command(flatten)]
+    pub count: ListCount,
+    /// How to reach the server
+    #[command(flatten)]
+    pub client: ClientFlags,
+}
+
+/// How much of a list is shown.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct ListCount {
+    /// At most so many
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..), value_name = "N")]
+    pub limit: u64,
+    /// All there are
+    #[arg(long, conflicts_with = "limit")]
+    pub all: bool,
+}
+
+impl ListCount {
+    /// At most so many.
+    pub fn max(self) -> u64 {
+        if self.all { u64::MAX } else { self.limit }
+    }
+}
+
+/// `bursar events …`
+#[derive(Debug, Args)]
+pub struct EventsArguments {
+    /// From this journal entry on [default: the first; with --follow, the next one]
+    #[arg(long, value_name = "N")]
+    pub from_seq: Option<u64>,
+    /// Only what has to do with this wallet; may be given up to 64 times
+    #[arg(long = "wallet", value_name = "ID")]
+    pub wallets: Vec<WalletId>,
+    /// Only events of this kind; may be given several times
+    #[arg(long = "kind", value_parser = event_kind_parser(), value_name = "KIND")]
+    pub kinds: Vec<EventKind>,
+    /// Only orders of this kind to you
+    #[arg(long)]
+    pub code: Option<u16>,
+    /// Go on with what is decided from now on, until interrupted
+    #[arg(long)]
+    pub follow: bool,
+    /// How to reach the server. JSON is one object a line
+    #[command(flatten)]
+    pub client: ClientFlags,
+}
+
+fn order_kind_parser() -> impl TypedValueParser<Value = OrderKind> {
+    PossibleValuesParser::new(OrderKind::ALL.map(OrderKind::name))
+        .map(|name| OrderKind::ALL.into_iter().find(|kind| kind.name() == name).expect("one of them"))
+}
+
+fn event_kind_parser() -> impl TypedValueParser<Value = EventKind> {
+    PossibleValuesParser::new(EventKind::ALL.map(EventKind::name))
+        .map(|name| EventKind::ALL.into_iter().find(|kind| kind.name() == name).expect("one of them"))
+}
+
+fn flag_parser() -> impl TypedValueParser<Value = WalletFlags> {
+    PossibleValuesParser::new(WalletFlags::ALL.map(|(_, name)| name))
+        .map(|text| WalletFlags::ALL.into_iter().find(|(_, name)| *name == text).expect("one of them").0)
+}
+
+/// A time as people write it, or in nanoseconds since 1970.
+fn parse_time(text: &str) -> Result<u64, String> {
+    if let Ok(timestamp_ns) = text.parse() {
+        return Ok(timestamp_ns);
+    }
+    let at_midnight = format!("{text}T00:00:00Z");
+    let time = humantime::parse_rfc3339_weak(text).or_else(|_| humantime::parse_rfc3339_weak(&at_midnight));
+    let time = time.map_err(|_| {
+        format!("`{text}` is no time: 2026-01-31, 2026-01-31T12:00:00Z, or nanoseconds since 1970")
+    })?;
+    let since = time.duration_since(std::time::UNIX_EPOCH).map_err(|_| "before 1970".to_owned())?;
+    u64::try_from(since.as_nanos()).map_err(|_| "after 2554".to_owned())
 }
 
 /// Which sides of a wallet are frozen or unfrozen.
@@ -371,10 +511,14 @@ pub struct OrderNotes {
 
 /// `bursar hold …`
 #[derive(Debug, Args)]
-pub struct HoldArguments {
-    /// What is held, and between whom
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct HoldCommand {
+    /// Something else than to make one.
+    #[command(subcommand)]
+    pub command: Option<HoldSubcommand>,
+    /// What is held, and between whom; always there without a subcommand.
     #[command(flatten)]
-    pub movement: Movement,
+    pub movement: Option<Movement>,
     /// The hold expires after so long, in whole seconds, as in `15m` or `7days`; 0 for never [default: never]
     #[arg(long, default_value = "0", hide_default_value = true, value_parser = parse_seconds, value_name = "DURATION")]
     pub expires_after: u32,
@@ -384,6 +528,22 @@ pub struct HoldArguments {
     /// How to reach the server
     #[command(flatten)]
     pub client: ClientFlags,
+}
+
+/// `bursar hold list …`
+#[derive(Debug, Subcommand)]
+pub enum HoldSubcommand {
+    /// List the open holds from and for a wallet, in the order of their ids
+    List {
+        /// Its id, a UUID or an integer
+        wallet: WalletId,
+        /// How many of them
+        #[command(flatten)]
+        count: ListCount,
+        /// How to reach the server
+        #[command(flatten)]
+        client: ClientFlags,
+    },
 }
 
 /// `bursar post …`
@@ -527,6 +687,22 @@ mod tests {
         check("2:-100", Err("`-100` is no amount"));
         check("2:100:USD", Err("`USD` is no id of an asset"));
         check("2::1", Err("`` is no amount"));
+    }
+
+    #[test]
+    fn a_time_is_a_date_a_date_and_a_time_or_nanoseconds() {
+        let check = |text: &str, expected: Result<u64, &str>| match (parse_time(text), expected) {
+            (Err(error), Err(expected)) => assert!(error.contains(expected), "{text}: {error}"),
+            (found, expected) => assert_eq!(found.ok(), expected.ok(), "{text}"),
+        };
+        check("2026-01-01", Ok(1_767_225_600_000_000_000));
+        check("2026-01-01T00:00:01Z", Ok(1_767_225_601_000_000_000));
+        check("2026-01-01 00:00:01", Ok(1_767_225_601_000_000_000));
+        check("2026-01-01T00:00:00.000000007Z", Ok(1_767_225_600_000_000_007));
+        check("1767225600000000007", Ok(1_767_225_600_000_000_007));
+        check("0", Ok(0));
+        check("yesterday", Err("`yesterday` is no time"));
+        check("2026-13-01", Err("is no time"));
     }
 
     #[test]

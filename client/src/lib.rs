@@ -21,6 +21,8 @@ mod options;
 mod statement_pages;
 mod subscription;
 #[cfg(test)]
+mod subscription_tests;
+#[cfg(test)]
 mod tests;
 
 pub use client::Client;

@@ -5,24 +5,27 @@
 pub mod asset;
 pub mod completions;
 pub mod config;
+pub mod events;
 pub mod hold;
 pub mod man;
 mod order_report;
 pub mod ping;
 pub mod post;
 pub mod reverse;
+mod statement;
 pub mod transaction;
 pub mod transfer;
 pub mod trial_balance;
 pub mod verify;
 pub mod void;
 pub mod wallet;
+mod wallet_list;
 
 use crate::command_line::ClientFlags;
 use anyhow::Context;
-use client::{Client, ClientOptions};
+use client::{Client, ClientError, ClientOptions};
 use comfy_table::{CellAlignment, Table, presets};
-use ledger::{Outcome, RefusalDetail};
+use ledger::{Outcome, Position, RefusalDetail, Status};
 use serde_json::{Value, json};
 use std::future::Future;
 use std::io::{self, Write};
@@ -100,6 +103,36 @@ fn align_right(table: &mut Table, columns: std::ops::Range<usize>) {
 
 fn exit_code(outcome: &Outcome) -> ExitCode {
     if outcome.status.is_success() { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) }
+}
+
+/// Tells that a question about `name` has no answer, if that is why there is none.
+fn report_refusal<T>(
+    name: &'static str,
+    of: &str,
+    answer: Result<T, ClientError>,
+    flags: &ClientFlags,
+) -> anyhow::Result<Result<T, ExitCode>> {
+    let status: Status = match answer {
+        Ok(answer) => return Ok(Ok(answer)),
+        Err(ClientError::QueryRefused { status, .. }) => status,
+        Err(error) => return Err(error.into()),
+    };
+    if flags.json {
+        print_json(&json!({ name: of, "status": status.name() }))?;
+    } else {
+        print(&facts(&[(name, of.to_owned()), ("status", status.to_string())]).to_string())?;
+    }
+    Ok(Err(ExitCode::from(REFUSED)))
+}
+
+fn position_json(position: &Position) -> Value {
+    json!({
+        "balance": position.balance().to_string(),
+        "debits_pending": position.debits_pending.to_string(),
+        "debits_posted": position.debits_posted.to_string(),
+        "credits_pending": position.credits_pending.to_string(),
+        "credits_posted": position.credits_posted.to_string(),
+    })
 }
 
 /// Amounts are strings: JSON numbers lose what is above 2^53.

@@ -129,7 +129,7 @@ fn print_legs(legs: &[Leg]) -> anyhow::Result<()> {
     print(&table.to_string())
 }
 
-fn side_name(side: Side) -> &'static str {
+pub(super) fn side_name(side: Side) -> &'static str {
     match side {
         Side::Debit => "debit",
         Side::Credit => "credit",
@@ -138,6 +138,14 @@ fn side_name(side: Side) -> &'static str {
 
 fn view_json(view: &TransferView) -> Value {
     let TransferView { order, outcome, progress } = view;
+    let mut fields = order_fields(order);
+    fields.insert("outcome".to_owned(), outcome_json(outcome));
+    fields.insert("progress".to_owned(), progress_json(progress));
+    Value::Object(fields)
+}
+
+/// An order as it was asked for.
+pub(super) fn order_fields(order: &Order) -> Map<String, Value> {
     let (group_id, code, effective_at_ns, metadata) = order.notes();
     let mut fields = Map::new();
     fields.insert("id".to_owned(), order.id().to_string().into());
@@ -149,9 +157,7 @@ fn view_json(view: &TransferView) -> Value {
     fields.insert("code".to_owned(), code.into());
     fields.insert("effective_at_ns".to_owned(), effective_at_ns.to_string().into());
     fields.insert("metadata".to_owned(), String::from_utf8_lossy(metadata).into());
-    fields.insert("outcome".to_owned(), outcome_json(outcome));
-    fields.insert("progress".to_owned(), progress_json(progress));
-    Value::Object(fields)
+    fields
 }
 
 fn order_json(order: &Order) -> Value {

@@ -1,10 +1,13 @@
 //! `bursar wallet`.
 
-use super::{available, connect, exit_code, facts, outcome_json, outcome_rows, print, print_json, time};
+use super::{
+    align_right, available, connect, exit_code, facts, outcome_json, outcome_rows, position_json, print,
+    print_json, report_refusal, statement, table, time, wallet_list,
+};
 use crate::command_line::{ClientFlags, FrozenSides, WalletCommand};
 use anyhow::{Context, bail};
-use client::{ClientError, FlagChange, WalletLimits, WalletMetadata, WalletView};
-use ledger::{AssetId, NewWallet, Outcome, OverdraftLimit, Owner, WalletFlags, WalletId};
+use client::{ClientError, FlagChange, Moment, PositionsAt, WalletLimits, WalletMetadata, WalletView};
+use ledger::{AssetId, NewWallet, Outcome, OverdraftLimit, Owner, Position, WalletFlags, WalletId};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 use uuid::Uuid;
@@ -46,6 +49,16 @@ pub async fn run(command: WalletCommand) -> anyhow::Result<ExitCode> {
             create(wallet, &client).await
         }
         WalletCommand::Show { ids, client } => show(&ids, &client).await,
+        WalletCommand::List { owner, code, flags, count, client } => {
+            let flags = flags.into_iter().fold(WalletFlags::default(), WalletFlags::with);
+            let owner = owner.as_deref().map(parse_owner);
+            wallet_list::run(owner, code, flags, count, &client).await
+        }
+        WalletCommand::Balance { ids, at, at_seq, client } => {
+            let moment = at.map(Moment::TimestampNs).or(at_seq.map(Moment::Seq));
+            balance(&ids, moment, &client).await
+        }
+        WalletCommand::Statement(arguments) => statement::run(arguments).await,
         WalletCommand::SetLimits { id, overdraft_limit, balance_max, client: flags } => {
             let overdraft_limit = parse_overdraft_limit(&overdraft_limit)?;
             let client = connect(&flags).await?;
@@ -139,6 +152,64 @@ async fn show(ids: &[WalletId], flags: &ClientFlags) -> anyhow::Result<ExitCode>
     Ok(if missing { ExitCode::from(super::REFUSED) } else { ExitCode::SUCCESS })
 }
 
+async fn balance(ids: &[WalletId], moment: Option<Moment>, flags: &ClientFlags) -> anyhow::Result<ExitCode> {
+    let client = connect(flags).await?;
+    let Some(at) = moment else {
+        let views = client.balances(ids).await?;
+        // Each is as of its own entry; all of them are at least as of the oldest.
+        let as_of_seq = views.iter().flatten().map(|view| view.as_of_seq).min().unwrap_or_default();
+        let positions = views.iter().map(|view| view.as_ref().map(|view| view.position)).collect();
+        return report_balances(ids, &PositionsAt { as_of_seq, positions }, flags);
+    };
+    let (name, of) = match at {
+        Moment::Seq(seq) => ("entry", seq.to_string()),
+        Moment::TimestampNs(timestamp_ns) => ("time", time(timestamp_ns)),
+    };
+    match report_refusal(name, &of, client.balances_at(at, ids).await, flags)? {
+        Ok(answer) => report_balances(ids, &answer, flags),
+        Err(refused) => Ok(refused),
+    }
+}
+
+fn report_balances(ids: &[WalletId], answer: &PositionsAt, flags: &ClientFlags) -> anyhow::Result<ExitCode> {
+    let PositionsAt { as_of_seq, positions } = answer;
+    let missing = positions.iter().any(Option::is_none);
+    if flags.json {
+        let wallets = ids.iter().zip(positions).map(|(id, position)| {
+            let position = position.as_ref().map_or(Value::Null, position_json);
+            json!({ "id": id.to_string(), "position": position })
+        });
+        let wallets: Vec<Value> = wallets.collect();
+        print_json(&json!({ "as_of_seq": as_of_seq, "wallets": wallets }))?;
+    } else {
+        let header =
+            ["wallet", "balance", "debits posted", "credits posted", "debits pending", "credits pending"];
+        let mut table = table(&header);
+        for (id, position) in ids.iter().zip(positions) {
+            let counters = position.as_ref().map_or_else(not_there, counters);
+            table.add_row(std::iter::once(id.to_string()).chain(counters));
+        }
+        align_right(&mut table, 1..header.len());
+        print(&format!("{table}\nas of entry {as_of_seq}"))?;
+    }
+    Ok(if missing { ExitCode::from(super::REFUSED) } else { ExitCode::SUCCESS })
+}
+
+fn counters(position: &Position) -> [String; 5] {
+    let Position { debits_pending, debits_posted, credits_pending, credits_posted } = position;
+    [
+        position.balance().to_string(),
+        debits_posted.to_string(),
+        credits_posted.to_string(),
+        debits_pending.to_string(),
+        credits_pending.to_string(),
+    ]
+}
+
+fn not_there() -> [String; 5] {
+    ["not found", "", "", "", ""].map(str::to_owned)
+}
+
 fn view_rows(view: &WalletView) -> Vec<(&'static str, String)> {
     let WalletView { terms, position, version, last_seq, created_at_ns, as_of_seq, .. } = view;
     let flags: Vec<&str> = terms.flags.names().collect();
@@ -203,7 +274,7 @@ fn parse_owner(text: &str) -> Owner {
     }
 }
 
-fn owner_text(owner: &Owner) -> String {
+pub(super) fn owner_text(owner: &Owner) -> String {
     match owner {
         Owner::Number(0) => "none".to_owned(),
         Owner::Number(number) => WalletId(*number).to_string(),
@@ -221,7 +292,7 @@ fn parse_overdraft_limit(text: &str) -> anyhow::Result<OverdraftLimit> {
     }
 }
 
-fn overdraft_text(limit: OverdraftLimit) -> String {
+pub(super) fn overdraft_text(limit: OverdraftLimit) -> String {
     match limit {
         OverdraftLimit::Limited(limit) => limit.to_string(),
         OverdraftLimit::Unlimited => "unlimited".to_owned(),
