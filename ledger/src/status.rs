@@ -77,6 +77,10 @@ statuses! {
     RefersToItself = 55, "refers_to_itself";
     /// A flag is to be set and cleared at once.
     FlagSetAndCleared = 56, "flag_set_and_cleared";
+    /// The cursor of a page is of another query.
+    CursorOfAnotherQuery = 57, "cursor_of_another_query";
+    /// A balance is asked for as of a moment that has not come.
+    MomentInTheFuture = 58, "moment_in_the_future";
 
     /// The same id with the same fields was done before; the outcome is the original one.
     Exists = 80, "exists";

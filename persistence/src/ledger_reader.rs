@@ -103,6 +103,21 @@ impl LedgerReader {
         &self.books
     }
 
+    /// The newest view of the books.
+    pub fn view(&self) -> Arc<BooksView> {
+        self.books.view()
+    }
+
+    /// The entry that decided an order, if the books hold it.
+    pub fn seq_of(&self, id: TransferId) -> Result<Option<u64>, PersistenceError> {
+        self.books.view().seq_of(id)
+    }
+
+    /// The books hold everything up to `seq`: the index need not any more.
+    pub fn forget_through(&self, seq: u64) {
+        self.index.forget_through(seq);
+    }
+
     /// All records.
     pub fn whole_journal(&self) -> WholeJournal {
         WholeJournal { view: self.books.view(), journal: Arc::clone(&self.journal) }
