@@ -92,6 +92,7 @@ pub(crate) struct Core {
     pub(crate) wallets_in_memory: WalletsInMemory,
     pub(crate) trial_balances: TrialBalances,
     pub(crate) expiring_in_books: ExpiringInBooks,
+    restart_numbers: AtomicU64,
     pub(crate) live_wallets: AtomicU64,
     pub(crate) known_wallets: AtomicU64,
     pub(crate) disk_full: AtomicBool,
@@ -161,6 +162,7 @@ impl Core {
             readers: parts.readers,
             trial_balances: TrialBalances::default(),
             expiring_in_books: ExpiringInBooks::default(),
+            restart_numbers: AtomicU64::new(1),
             live_wallets: AtomicU64::new(0),
             known_wallets: AtomicU64::new(0),
             disk_full: AtomicBool::new(false),
@@ -242,6 +244,12 @@ impl Core {
         }
         let weight = operations.len().max(1) as u64;
         self.admission.admit(weight, bytes).ok_or(Rejection::Overloaded)
+    }
+
+    /// A number for a wallet's restart, or its loading, that no other has: what was asked for by a wallet that has left memory
+    /// since is not taken by the one that has come back.
+    pub(crate) fn next_restart_number(&self) -> u64 {
+        self.restart_numbers.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Runs what reads the disk, away from the shards' threads. A panic in there leaves somebody without an answer for

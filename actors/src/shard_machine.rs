@@ -146,7 +146,10 @@ impl<A> ShardMachine<A> {
         send: &mut dyn FnMut(usize, Vec<ShardMessage>),
     ) {
         let mut own = std::mem::replace(&mut self.own, Outbox::new(0));
+        // That wallets stay is no reason to ask the next ones: when all of them have to, that would go on for ever.
+        let mut makes_room = false;
         for message in messages {
+            makes_room |= !matches!(message, ShardMessage::Left { left: None, .. });
             self.handle(message, host, &mut own);
         }
         while !own.is_empty() {
@@ -154,7 +157,9 @@ impl<A> ShardMachine<A> {
                 self.handle(message, host, &mut own);
             }
         }
-        self.make_room(host);
+        if makes_room {
+            self.make_room(host);
+        }
         self.own = own;
     }
 

@@ -142,7 +142,8 @@ pub(crate) struct WalletMachine {
     /// The journal was asked for the state as of this entry.
     asked_seq: u64,
     mode: Mode,
-    restarts: u64,
+    /// The number of the last restart or loading; among those of all wallets.
+    restart: u64,
     recent_restarts_ns: VecDeque<u64>,
 }
 
@@ -162,7 +163,7 @@ impl WalletMachine {
             settled_seq: head,
             asked_seq: 0,
             mode,
-            restarts: 0,
+            restart: 0,
             recent_restarts_ns: VecDeque::new(),
         }
     }
@@ -201,7 +202,10 @@ impl WalletMachine {
         match self.mode {
             Mode::Ready => self.handle_ready(message, turn),
             Mode::Loading => self.handle_loading(message, turn),
-            Mode::Gone => panic!("wallet {} has left, and {message:?} comes", self.id),
+            Mode::Gone => {
+                let is_late = matches!(message, WalletMessage::LosePatience { .. });
+                assert!(is_late, "wallet {} has left, and {message:?} comes", self.id);
+            }
             Mode::Rebuilding | Mode::RebuildingTooLong => self.handle_rebuilding(message, turn),
             Mode::Quarantined => Self::turn_away(message, Status::WalletQuarantined, turn),
         }
@@ -478,9 +482,10 @@ impl WalletMachine {
                 // A wallet that is not in memory has nothing that is not durable.
                 let head = turn.core.sequencer.durable_seq();
                 self.asked_seq = head;
+                self.restart = turn.core.next_restart_number();
                 self.ask_journal(head, turn.core);
             }
-            WalletMessage::Rebuilt { restart, wallet, as_of_seq } if restart == self.restarts => {
+            WalletMessage::Rebuilt { restart, wallet, as_of_seq } if restart == self.restart => {
                 turn.core.inject_fault("loaded", self.id);
                 self.become_known(wallet, as_of_seq, turn);
             }
@@ -537,7 +542,7 @@ impl WalletMachine {
     /// The wallet has failed: cancels what is open, and asks the journal for the state up to here. Returns the number
     /// of the restart, for [`WalletMessage::LosePatience`]; `None` if the wallet is quarantined now.
     pub(crate) fn restart(&mut self, turn: &mut Turn<'_>) -> Option<u64> {
-        self.restarts += 1;
+        self.restart = turn.core.next_restart_number();
         turn.core.metrics.restarts.increment(1);
         self.recent_restarts_ns.push_back(turn.now_ns);
         self.forget_old_restarts(turn.now_ns);
@@ -579,7 +584,7 @@ impl WalletMachine {
         tracing::warn!(wallet = %self.id, head, "restarted: to be rebuilt from the journal");
         self.mode = Mode::Rebuilding;
         self.ask_journal(head, turn.core);
-        Some(self.restarts)
+        Some(self.restart)
     }
 
     fn forget_old_restarts(&mut self, now_ns: u64) {
@@ -589,7 +594,7 @@ impl WalletMachine {
     }
 
     fn ask_journal(&self, head: u64, core: &Arc<Core>) {
-        let (id, restart) = (self.id, self.restarts);
+        let (id, restart) = (self.id, self.restart);
         let core = Arc::clone(core);
         let sequencer = Arc::clone(&core.sequencer);
         let read = move |durable: Result<(), _>| {
@@ -615,11 +620,11 @@ impl WalletMachine {
 
     fn handle_rebuilding(&mut self, message: WalletMessage, turn: &mut Turn<'_>) {
         match message {
-            WalletMessage::Rebuilt { restart, wallet, as_of_seq } if restart == self.restarts => {
+            WalletMessage::Rebuilt { restart, wallet, as_of_seq } if restart == self.restart => {
                 turn.core.inject_fault("rebuilt", self.id);
                 self.become_known(wallet, as_of_seq, turn);
             }
-            WalletMessage::LosePatience { restart } if restart == self.restarts => {
+            WalletMessage::LosePatience { restart } if restart == self.restart => {
                 turn.core.inject_fault("lose_patience", self.id);
                 self.mode = Mode::RebuildingTooLong;
                 self.turn_parked_away(Status::Unavailable, turn);
