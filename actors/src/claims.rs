@@ -214,6 +214,17 @@ impl<S, R> Claims<S, R> {
         }
     }
 
+    /// The ids that are decided and in memory, with their entries.
+    pub(crate) fn all_decided(&self) -> impl Iterator<Item = (TransferId, u64)> {
+        self.stripes.iter().flat_map(|stripe| {
+            let stripe = stripe.lock();
+            let decided = stripe.ids.iter().filter(|(_, state)| !is_open(**state));
+            decided
+                .map(|(Key([low, high]), seq)| (TransferId(u128::from(*high) << 64 | u128::from(*low)), *seq))
+                .collect::<Vec<_>>()
+        })
+    }
+
     /// The entry that decided the id, if it is decided and in memory.
     pub(crate) fn decided(&self, id: TransferId) -> Option<u64> {
         self.stripe(id).lock().ids.get(&Key::from(id)).copied().filter(|&state| !is_open(state))

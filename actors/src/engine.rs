@@ -15,7 +15,7 @@ use actix_rt::{Arbiter, ArbiterHandle};
 use parking_lot::Mutex;
 use persistence::{
     Bookkeeper, BookkeeperThread, BooksOptions, BooksView, FoldLag, FoldPace, GroupCommit, JournalWriter,
-    LedgerClock, LedgerReader, OpenOptions, PersistenceError, RecoveryReport, Sequencer, open_with_books,
+    LedgerClock, LedgerReader, OpenOptions, PersistenceError, RecoveryReport, Sequencer, open_ledger,
 };
 use std::hash::BuildHasher;
 use std::path::PathBuf;
@@ -120,7 +120,7 @@ impl Engine {
     /// died. Nothing is answered from then on but that the outcome is not known.
     pub fn start(options: &EngineOptions, on_fatal: OnFatal) -> Result<(Self, RecoveryReport), StartError> {
         let mut tail = RecoveredTail::default();
-        let opened = open_with_books(
+        let opened = open_ledger(
             &options.data,
             &OpenOptions::default(),
             &options.books,

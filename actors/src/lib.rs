@@ -45,7 +45,7 @@ mod wallet_machine_tests;
 pub use admission::Rejection;
 pub use core::{FATAL_FAULT_PLACES, FaultHook, OnFatal, WalletsInMemory};
 pub use engine::{Engine, EngineOptions, EngineStatus, StartError};
-pub use persistence::{PersistenceError, RecoveryReport};
+pub use persistence::{BooksOptions, PersistenceError, RecoveryReport};
 pub use query::{
     Cursor, Moment, PAGE_ITEMS_MAX, Query, QueryAnswer, Statement, StatementRequest, StatementRow,
 };

@@ -62,8 +62,13 @@ impl RecoveredTail {
         Ok(())
     }
 
-    /// What was moved back before the tail is in the books: it counts as well.
+    /// What was moved back before the tail is in the books: it counts as well. An id that is used up there is not used again.
     pub(crate) fn add_books(&mut self, books: &BooksView) -> Result<(), PersistenceError> {
+        for (id, seq) in self.claims.all_decided() {
+            if books.ids().may_contain(id) && books.seq_of(id)?.is_some() {
+                return Err(FoldFault { seq, fault: format!("uses the id {id} again") }.into());
+            }
+        }
         for id in std::mem::take(&mut self.reversed) {
             let Some((_, Original::Moved { reversed: before, .. })) = books.original(id)? else { continue };
             let Some((mut original, seq)) = self.originals.known(id) else { continue };

@@ -12,7 +12,7 @@ use crate::entry_codec::{creates_wallet, decode_entry};
 use crate::error::PersistenceError;
 use crate::journal::{JournalReader, Records};
 use crate::record::Record;
-use crate::recovered_ledger::{read_entries, replay_one};
+use crate::replay::{read_entries, replay_one};
 use crate::wallet_index::WalletIndex;
 use ledger::fold::{AssetTotals, FoldFault};
 use ledger::holds::Hold;

@@ -40,7 +40,7 @@ pub type OnEntry<'a> = dyn FnMut(u64, u64, Entry) -> Result<(), PersistenceError
 ///
 /// With `accept_clock`, a wall clock far from the newest entry is not a reason to refuse. What the options say to be held elsewhere
 /// is not looked at: the books say it.
-pub fn open_with_books(
+pub fn open_ledger(
     path: &Path,
     options: &OpenOptions,
     books_options: &BooksOptions,

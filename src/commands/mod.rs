@@ -10,6 +10,7 @@ pub mod man;
 mod order_report;
 pub mod ping;
 pub mod post;
+pub mod rebuild;
 pub mod reverse;
 pub mod transaction;
 pub mod transfer;

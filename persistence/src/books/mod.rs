@@ -64,6 +64,13 @@ impl Default for BooksOptions {
     }
 }
 
+impl BooksOptions {
+    /// With so much memory for the cache.
+    pub fn with_cache_bytes(cache_bytes: u64) -> Self {
+        Self { cache_bytes, ..Self::default() }
+    }
+}
+
 #[cfg(any(test, feature = "simulated-disk"))]
 impl BooksOptions {
     /// Windows so small, and files of the id filter so short, that a few hundred entries take many of them.
