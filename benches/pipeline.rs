@@ -4,7 +4,7 @@
 //! The bench's own thread makes the requests, so it competes with the shards for the processors. `TMPDIR` names another
 //! disk.
 
-use actors::{Answer, Answered, Engine, EngineOptions, Operations};
+use actors::{Answer, Answered, BooksOptions, Engine, EngineOptions, Operations, WalletsInMemory};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ledger::{
     Asset, AssetCode, AssetId, NewWallet, Order, OverdraftLimit, Owner, Status, Transfer, TransferId,
@@ -39,6 +39,9 @@ impl Ledger {
             shards,
             operations_max: 1 << 20,
             request_bytes_max: 1 << 30,
+            wallets_in_memory: WalletsInMemory::default(),
+            books: BooksOptions::default(),
+            books_lag_max: 2_000_000,
             accept_clock: false,
             fault_hook: None,
         };

@@ -94,6 +94,7 @@ pub(crate) fn reply(operation: Operation, answer: Answer, telemetry: &Telemetry)
             let assets = view.assets.into_iter().map(|(asset, totals)| AssetTrialBalance { asset, totals });
             Reply::TrialBalance(TrialBalance { as_of_seq: view.as_of_seq, assets: assets.collect() })
         }
+        Answer::Query(answer) => panic!("no client can ask for {answer:?} yet"),
         Answer::DeadlineExceeded => Reply::Error(ErrorReply::new(
             ErrorCode::DeadlineExceeded,
             "the deadline passed before the request was begun; nothing of it was done",

@@ -59,6 +59,14 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Make the books of a stopped data directory again from their own records, when something else in them is damaged
+    Rebuild {
+        /// The data directory
+        directory: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Print a script that completes this command line in a shell
     Completions {
         /// Which shell

@@ -53,6 +53,14 @@ pub struct Config {
     /// How long a stop waits for requests under way.
     #[serde(with = "duration")]
     pub drain_timeout: Duration,
+    /// How many wallets have an actor in memory; a wallet more takes the place of one that has not been used for a while.
+    pub live_wallets_max: usize,
+    /// How many more are kept as a record in memory, so that using them again does not read the disk.
+    pub dormant_wallets_max: usize,
+    /// How much of the books is cached in memory, in bytes.
+    pub books_cache_bytes: u64,
+    /// How many entries the books may lag behind the journal before everything slows down to their pace.
+    pub books_lag_max: u64,
     /// Below this much free space on the data directory's file system, writes are refused `disk_full`.
     pub free_bytes_min: u64,
     /// Start even if the wall clock is far from the newest entry.
@@ -91,6 +99,10 @@ impl Default for Config {
             write_timeout: Duration::from_secs(30),
             keepalive: Duration::from_mins(1),
             drain_timeout: Duration::from_secs(10),
+            live_wallets_max: 100_000,
+            dormant_wallets_max: 200_000,
+            books_cache_bytes: 32 << 20,
+            books_lag_max: 2_000_000,
             free_bytes_min: 1 << 30,
             accept_clock: false,
             log: "info,actix_server=warn,sled=error".to_owned(),
@@ -209,6 +221,8 @@ fn check(config: &Config, origin: &dyn Fn(&str) -> String) -> Result<(), ConfigE
         ("connection_operations_max", u64::from(config.connection_operations_max)),
         ("operations_max", config.operations_max),
         ("request_bytes_max", config.request_bytes_max),
+        ("live_wallets_max", config.live_wallets_max as u64),
+        ("books_lag_max", config.books_lag_max),
     ];
     for (key, value) in positive {
         require(value > 0, key, value.to_string(), "must be at least 1")?;

@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         Command::TrialBalance(flags) => commands::in_runtime(commands::trial_balance::run(flags)),
         Command::Ping(flags) => commands::in_runtime(commands::ping::run(flags)),
         Command::Verify { directory, json } => commands::verify::run(&directory, json),
+        Command::Rebuild { directory, json } => commands::rebuild::run(&directory, json),
         Command::Completions { shell } => commands::completions::run(shell),
         Command::Man { directory } => commands::man::run(directory.as_deref()),
     };

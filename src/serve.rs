@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::connection::{self, ConnectionContext, OpenConnection};
 use crate::http::{self, HttpState};
 use crate::telemetry::Telemetry;
-use actors::{Engine, EngineOptions, FaultHook, RecoveryReport};
+use actors::{BooksOptions, Engine, EngineOptions, FaultHook, RecoveryReport, WalletsInMemory};
 use anyhow::{Context, bail};
 use persistence::free_bytes;
 use protocol::{ErrorCode, ErrorReply, Reply, encode_reply};
@@ -92,6 +92,12 @@ pub async fn run_with_faults(
         shards: config.shard_count(),
         operations_max: config.operations_max,
         request_bytes_max: config.request_bytes_max,
+        wallets_in_memory: WalletsInMemory {
+            live_max: config.live_wallets_max,
+            dormant_max: config.dormant_wallets_max,
+        },
+        books: BooksOptions::with_cache_bytes(config.books_cache_bytes),
+        books_lag_max: config.books_lag_max,
         accept_clock: config.accept_clock,
         fault_hook,
     };

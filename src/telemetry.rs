@@ -82,6 +82,21 @@ pub const METRICS: &[(&str, &str, Option<Unit>, &str)] = &[
     ("bursar_journal_bytes_total", "counter", Some(Unit::Bytes), "Bytes of entries written to the journal."),
     ("bursar_journal_appended_seq", "gauge", None, "The newest entry that has a sequence number."),
     ("bursar_journal_durable_seq", "gauge", None, "The newest entry that is durable."),
+    (
+        "bursar_commits_held_back_total",
+        "counter",
+        None,
+        "Group commits that waited for books that lag too far behind.",
+    ),
+    (
+        "bursar_books_fold_duration_seconds",
+        "histogram",
+        Some(Unit::Seconds),
+        "One window of entries folded into the books.",
+    ),
+    ("bursar_books_entries_total", "counter", None, "Entries folded into the books."),
+    ("bursar_books_seq", "gauge", None, "The newest entry that the books hold."),
+    ("bursar_journal_trimmed_seq", "gauge", None, "The newest entry that the journal was trimmed of."),
     ("bursar_wallets", "gauge", None, "Wallets in the ledger."),
     ("bursar_live_wallets", "gauge", None, "Wallets with an actor."),
     (

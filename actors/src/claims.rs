@@ -2,7 +2,7 @@
 //!
 //! One process-wide table, striped by id. An id is claimed by the first request that brings it; others with the same
 //! id wait on the claim and are answered from its outcome. Once decided for good, the table holds the entry that says
-//! so, for ever (until the books hold the ids). Orders about another wait for that one's claim, too, if it is older than
+//! so, until the books hold it. Orders about another wait for that one's claim, too, if it is older than
 //! their own. It decides nothing about money.
 
 use crate::in_flight::InFlight;
@@ -194,7 +194,38 @@ impl<S, R> Claims<S, R> {
         Released { next, referring }
     }
 
-    /// The entry that decided the id, if it is decided.
+    /// The claim, which is open, turns out to be decided by an entry that is not in memory any more. Returns who waited.
+    #[must_use]
+    pub(crate) fn found(&self, id: TransferId) -> Waiting<S, R> {
+        let mut stripe = self.stripe(id).lock();
+        let before = stripe.ids.remove(&Key::from(id));
+        assert!(before.is_some_and(is_open), "only a claim that is open is found to be decided before");
+        stripe.waiters.remove(&Key::from(id)).unwrap_or_default()
+    }
+
+    /// Forgets what was decided by the entries up to `seq`.
+    pub(crate) fn forget_through(&self, seq: u64) {
+        for stripe in &self.stripes {
+            let ids = &mut stripe.lock().ids;
+            ids.retain(|_, state| is_open(*state) || *state > seq);
+            if ids.capacity() > 1024 && ids.len() < ids.capacity() / 8 {
+                ids.shrink_to(ids.len() * 2);
+            }
+        }
+    }
+
+    /// The ids that are decided and in memory, with their entries.
+    pub(crate) fn all_decided(&self) -> impl Iterator<Item = (TransferId, u64)> {
+        self.stripes.iter().flat_map(|stripe| {
+            let stripe = stripe.lock();
+            let decided = stripe.ids.iter().filter(|(_, state)| !is_open(**state));
+            decided
+                .map(|(Key([low, high]), seq)| (TransferId(u128::from(*high) << 64 | u128::from(*low)), *seq))
+                .collect::<Vec<_>>()
+        })
+    }
+
+    /// The entry that decided the id, if it is decided and in memory.
     pub(crate) fn decided(&self, id: TransferId) -> Option<u64> {
         self.stripe(id).lock().ids.get(&Key::from(id)).copied().filter(|&state| !is_open(state))
     }

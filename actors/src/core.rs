@@ -5,18 +5,19 @@
 
 use crate::admission::{Admission, Permit, Rejection};
 use crate::claims::Claims;
+use crate::expiry::ExpiringInBooks;
 use crate::originals::Originals;
 use crate::outbox::{Outbox, Post};
 use crate::request::{Operations, Request};
 use crate::router_machine;
 use crate::shard_machine::ShardMessage;
 use crate::supervision::guard;
-use crate::trial_balance::{AnnouncedMoment, TrialBalances};
+use crate::trial_balance::TrialBalances;
 use foldhash::fast::FixedState;
-use ledger::{Asset, AssetId, WalletId};
+use ledger::{Asset, AssetId, TransferId, WalletId};
 use metrics::{Counter, counter};
 use parking_lot::{Mutex, RwLock};
-use persistence::{JournalReader, PersistenceError, Sequencer, WalletIndex};
+use persistence::{BooksView, LedgerReader, PersistenceError, Sequencer};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::BuildHasher;
@@ -63,6 +64,21 @@ pub(crate) struct CoreMetrics {
     pub(crate) retries: Counter,
 }
 
+/// How many wallets may be in memory, over all shards. The bounds are soft: what is under way is never turned away for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WalletsInMemory {
+    /// With an actor.
+    pub live_max: usize,
+    /// As a record only, so that its actor is started without reading the disk.
+    pub dormant_max: usize,
+}
+
+impl Default for WalletsInMemory {
+    fn default() -> Self {
+        Self { live_max: 100_000, dormant_max: 200_000 }
+    }
+}
+
 /// What all machines share.
 pub(crate) struct Core {
     pub(crate) sequencer: Arc<Sequencer>,
@@ -70,11 +86,13 @@ pub(crate) struct Core {
     pub(crate) originals: Originals,
     pub(crate) assets: RwLock<BTreeMap<AssetId, KnownAsset>>,
     pub(crate) admission: Arc<Admission>,
-    pub(crate) journal: Arc<dyn JournalReader>,
-    pub(crate) index: Arc<WalletIndex>,
+    /// Reads durable entries and whatever follows from them, over the books and the journal.
+    pub(crate) reader: LedgerReader,
     readers: Box<dyn Readers>,
+    pub(crate) wallets_in_memory: WalletsInMemory,
     pub(crate) trial_balances: TrialBalances,
-    pub(crate) moment: AnnouncedMoment,
+    pub(crate) expiring_in_books: ExpiringInBooks,
+    restart_numbers: AtomicU64,
     pub(crate) live_wallets: AtomicU64,
     pub(crate) known_wallets: AtomicU64,
     pub(crate) disk_full: AtomicBool,
@@ -105,10 +123,10 @@ pub(crate) struct CoreParts {
     pub assets: Vec<(Asset, u64, u64)>,
     /// How much may be under way.
     pub admission: Arc<Admission>,
-    /// Reads durable entries.
-    pub journal: Arc<dyn JournalReader>,
-    /// Which entries changed which wallet.
-    pub index: Arc<WalletIndex>,
+    /// Reads durable entries and whatever follows from them.
+    pub reader: LedgerReader,
+    /// How many wallets may be in memory.
+    pub wallets_in_memory: WalletsInMemory,
     /// Runs what reads the disk.
     pub readers: Box<dyn Readers>,
     /// How many shards there are.
@@ -139,11 +157,12 @@ impl Core {
             originals: parts.originals,
             assets: RwLock::new(assets.collect()),
             admission: parts.admission,
-            journal: parts.journal,
-            index: parts.index,
+            reader: parts.reader,
+            wallets_in_memory: parts.wallets_in_memory,
             readers: parts.readers,
             trial_balances: TrialBalances::default(),
-            moment: AnnouncedMoment::default(),
+            expiring_in_books: ExpiringInBooks::default(),
+            restart_numbers: AtomicU64::new(1),
             live_wallets: AtomicU64::new(0),
             known_wallets: AtomicU64::new(0),
             disk_full: AtomicBool::new(false),
@@ -198,6 +217,20 @@ impl Core {
         });
     }
 
+    /// Whether the books may hold the id. `false` is certain, provided that the id was not in the table of claims at that
+    /// moment: what leaves the table is in the books before.
+    pub(crate) fn may_be_in_books(&self, id: TransferId) -> bool {
+        self.reader.view().ids().may_contain(id)
+    }
+
+    /// The books hold everything up to the view's moment: it need not be in memory any more.
+    pub(crate) fn forget_what_books_hold(&self, view: &BooksView) {
+        // The claims first: who finds no claim looks into the books, and there finds what has become of it as well.
+        self.claims.forget_through(view.seq());
+        self.originals.forget_through(view.seq());
+        self.reader.forget_through(view.seq());
+    }
+
     /// Admits a request of so many bytes, or says why not.
     pub(crate) fn admit(&self, operations: &Operations, bytes: u64) -> Result<Permit, Rejection> {
         if self.sequencer.is_poisoned() {
@@ -211,6 +244,12 @@ impl Core {
         }
         let weight = operations.len().max(1) as u64;
         self.admission.admit(weight, bytes).ok_or(Rejection::Overloaded)
+    }
+
+    /// A number for a wallet's restart, or its loading, that no other has: what was asked for by a wallet that has left memory
+    /// since is not taken by the one that has come back.
+    pub(crate) fn next_restart_number(&self) -> u64 {
+        self.restart_numbers.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Runs what reads the disk, away from the shards' threads. A panic in there leaves somebody without an answer for

@@ -3,21 +3,19 @@
 //! Whoever serves clients submits requests here and is called back with the answers. It never sees a socket.
 
 use crate::admission::{Admission, Rejection};
-use crate::claims::Claims;
-use crate::core::{Core, CoreParts, FaultHook, OnFatal, Transport};
-use crate::originals::Originals;
+use crate::core::{Core, CoreParts, FaultHook, OnFatal, Transport, WalletsInMemory};
 use crate::reader_pool::ReaderPool;
+use crate::recovered_tail::RecoveredTail;
 use crate::request::{Operations, Reply, Request};
 use crate::router_actor::{Route, RouterActor};
 use crate::shard_actor::{Connect, ShardActor};
 use crate::shard_machine::ShardMessage;
 use actix::{Actor, Addr};
 use actix_rt::{Arbiter, ArbiterHandle};
-use ledger::{Fold, Original, Wallet};
 use parking_lot::Mutex;
 use persistence::{
-    GroupCommit, JournalWriter, LedgerClock, OpenOptions, PersistenceError, RecoveryReport, Sequencer,
-    open_ledger,
+    Bookkeeper, BookkeeperThread, BooksOptions, BooksView, FoldLag, FoldPace, GroupCommit, JournalWriter,
+    LedgerClock, LedgerReader, OpenOptions, PersistenceError, RecoveryReport, Sequencer, open_ledger,
 };
 use std::hash::BuildHasher;
 use std::path::PathBuf;
@@ -36,6 +34,12 @@ pub struct EngineOptions {
     pub operations_max: u64,
     /// How many bytes of requests may be under way at once.
     pub request_bytes_max: u64,
+    /// How many wallets may be in memory.
+    pub wallets_in_memory: WalletsInMemory,
+    /// How the books are kept.
+    pub books: BooksOptions,
+    /// By how many entries the books may lag behind before everything slows down to their pace.
+    pub books_lag_max: u64,
     /// Start even if the wall clock is far from the newest entry.
     pub accept_clock: bool,
     /// A test's faults; `None` in production.
@@ -96,6 +100,8 @@ pub struct Engine {
 struct Threads {
     arbiters: Vec<Arbiter>,
     writer: JournalWriter,
+    bookkeeper: BookkeeperThread,
+    lag: Arc<FoldLag>,
 }
 
 #[derive(Debug)]
@@ -113,47 +119,64 @@ impl Engine {
     /// `on_fatal` is called once, from any thread, if the process cannot go on: a journal that failed, a shard that
     /// died. Nothing is answered from then on but that the outcome is not known.
     pub fn start(options: &EngineOptions, on_fatal: OnFatal) -> Result<(Self, RecoveryReport), StartError> {
-        let claims = Claims::default();
-        let recovered =
-            open_ledger(&options.data, &OpenOptions::default(), options.accept_clock, &mut |id, seq| {
-                claims.recover(id, seq)
-            })?;
-        let fold = recovered.fold;
-        let originals = Originals::default();
-        recover_originals(&fold, &originals);
-        let clock = Arc::new(LedgerClock::start(fold.last_timestamp_ns));
-        let sequencer = Arc::new(Sequencer::new(fold.last_seq, fold.last_timestamp_ns, clock));
-        let index = Arc::new(recovered.index);
+        let mut tail = RecoveredTail::default();
+        let opened = open_ledger(
+            &options.data,
+            &OpenOptions::default(),
+            &options.books,
+            options.accept_clock,
+            &mut |seq, timestamp_ns, entry| tail.take_up(seq, timestamp_ns, &entry),
+        )?;
+        let books = opened.books;
+        tail.add_books(&books.view())?;
+        let clock = Arc::new(LedgerClock::start(opened.last_timestamp_ns));
+        let sequencer = Arc::new(Sequencer::new(opened.last_seq, opened.last_timestamp_ns, clock));
+        let index = Arc::new(opened.index);
+        let journal = opened.journal.reader();
+        let trimmer = opened.journal.trimmer();
         let core = Core::new(CoreParts {
             sequencer: Arc::clone(&sequencer),
-            claims,
-            originals,
-            assets: fold.assets.into_values().collect(),
+            claims: tail.claims,
+            originals: tail.originals,
+            assets: tail.assets,
             admission: Arc::new(Admission::new(options.operations_max, options.request_bytes_max)),
-            journal: recovered.journal.reader(),
-            index: Arc::clone(&index),
+            reader: LedgerReader::new(Arc::clone(&journal), Arc::clone(&books), Arc::clone(&index)),
+            wallets_in_memory: options.wallets_in_memory,
             readers: Box::new(ReaderPool::start()?),
             shards: options.shards,
             shard_seed: foldhash::fast::RandomState::default().hash_one(0),
             fault_hook: options.fault_hook.clone(),
             on_fatal,
         });
-        let commit = GroupCommit::new(sequencer, recovered.journal, index);
+        core.known_wallets.store(tail.wallets, Ordering::Relaxed);
+        let lag = Arc::new(FoldLag::new(books.view().seq(), options.books_lag_max));
+        let commit =
+            GroupCommit::new(Arc::clone(&sequencer), opened.journal, index).held_back_by(Arc::clone(&lag));
         let failed = Arc::clone(&core);
         let writer = JournalWriter::start(commit, Box::new(move |reason| failed.fatal(&reason)))?;
 
-        core.known_wallets.store(fold.wallets.len() as u64, Ordering::Relaxed);
-        let mut wallets: Vec<Vec<Wallet>> = (0..options.shards).map(|_| Vec::new()).collect();
-        for (id, wallet) in fold.wallets {
-            wallets[core.shard_of(id)].push(wallet);
-        }
+        let on_view = {
+            let (core, lag) = (Arc::clone(&core), Arc::clone(&lag));
+            Box::new(move |view: &Arc<BooksView>| {
+                core.forget_what_books_hold(view);
+                lag.advance(view.seq());
+            })
+        };
+        let failed = Arc::clone(&core);
+        let bookkeeper = BookkeeperThread::start(
+            Bookkeeper::new(books, journal, trimmer, on_view),
+            sequencer,
+            FoldPace::default(),
+            Box::new(move |reason| failed.fatal(&reason)),
+        )?;
+
         let arbiters: Vec<Arbiter> = (0..options.shards).map(|_| Arbiter::new()).collect();
         let handles: Arc<[ArbiterHandle]> = arbiters.iter().map(Arbiter::handle).collect();
         let mut shards = Vec::with_capacity(options.shards);
-        for (number, (arbiter, wallets)) in handles.iter().zip(wallets).enumerate() {
+        for (number, arbiter) in handles.iter().enumerate() {
             let core = Arc::clone(&core);
             shards.push(ShardActor::start_in_arbiter(arbiter, move |context| {
-                ShardActor::new(number, core, wallets, context)
+                ShardActor::new(number, core, context)
             }));
         }
         for shard in &shards {
@@ -169,8 +192,8 @@ impl Engine {
                 RouterActor::start_in_arbiter(arbiter, move |_| RouterActor::new(core, shards, number == 0))
             })
             .collect();
-        let threads = Arc::new(Mutex::new(Some(Threads { arbiters, writer })));
-        Ok((Self { core, routers, arbiters: handles, threads }, recovered.report))
+        let threads = Arc::new(Mutex::new(Some(Threads { arbiters, writer, bookkeeper, lag })));
+        Ok((Self { core, routers, arbiters: handles, threads }, opened.report))
     }
 
     /// The shards' threads. Connections live there too, each beside the router that it uses.
@@ -244,22 +267,15 @@ impl Engine {
             tracing::warn!(operations = self.core.admission.operations(), "stopping with requests under way");
         }
         // Blocks this thread for as long as the last commit takes; nothing else is left to do.
+        // The books first: they read the journal. What is written after them is folded by the next start.
+        let kept = threads.bookkeeper.stop();
+        threads.lag.release();
         let written = threads.writer.stop();
         for arbiter in threads.arbiters {
             arbiter.stop();
             // A thread that panicked has been reported by the panic hook.
             let _ended = arbiter.join();
         }
-        written
-    }
-}
-
-/// Takes up what the journal says of holds and of what was moved back.
-pub(crate) fn recover_originals(fold: &Fold, originals: &Originals) {
-    for (&id, &(terms, state)) in &fold.holds {
-        originals.note(id, Original::Hold { terms, state }, fold.last_seq);
-    }
-    for (&id, original) in &fold.reversed {
-        originals.note(id, original.clone(), fold.last_seq);
+        written.and(kept)
     }
 }

@@ -12,6 +12,7 @@ mod admission;
 mod claims;
 mod core;
 mod engine;
+mod expiry;
 mod in_flight;
 #[cfg(test)]
 mod in_flight_tests;
@@ -19,7 +20,9 @@ mod in_flight_tests;
 mod memory_order_tests;
 mod originals;
 mod outbox;
+mod query;
 mod reader_pool;
+mod recovered_tail;
 mod references;
 mod request;
 mod request_part;
@@ -40,9 +43,12 @@ mod wallet_machine;
 mod wallet_machine_tests;
 
 pub use admission::Rejection;
-pub use core::{FATAL_FAULT_PLACES, FaultHook, OnFatal};
+pub use core::{FATAL_FAULT_PLACES, FaultHook, OnFatal, WalletsInMemory};
 pub use engine::{Engine, EngineOptions, EngineStatus, StartError};
-pub use persistence::{PersistenceError, RecoveryReport};
+pub use persistence::{BooksOptions, PersistenceError, RecoveryReport};
+pub use query::{
+    Cursor, Moment, PAGE_ITEMS_MAX, Query, QueryAnswer, Statement, StatementRequest, StatementRow,
+};
 pub use request::{
     Answer, Answered, Operations, Progress, Reply, TransferView, TrialBalanceView, WalletView,
 };

@@ -4,7 +4,6 @@
 
 use crate::claims::{Claim, Claims};
 use crate::ticket::{Fate, Ticket, Verdict};
-use crate::trial_balance::AnnouncedMoment;
 use ledger::TransferId;
 use loom::thread;
 use persistence::{Clock, Sequencer};
@@ -121,27 +120,5 @@ fn a_claim_that_is_given_up_is_the_next_ones_or_free() {
         ended.sort_unstable();
         assert_eq!(ended, [1, 2]);
         assert_eq!(claims.claim(TransferId(7), 3, || 3), Claim::Granted);
-    });
-}
-
-#[test]
-fn who_learns_of_an_entry_above_a_moment_knows_of_the_moment() {
-    loom::model(|| {
-        let (sequencer, moment) = (sequencer(), Arc::new(AnnouncedMoment::default()));
-        let committer = thread::spawn({
-            let (sequencer, moment) = (Arc::clone(&sequencer), Arc::clone(&moment));
-            move || {
-                let seq = sequencer.enter().append(1, b"entry", &[]).seq;
-                (seq, moment.newest())
-            }
-        });
-        let announced = {
-            let section = sequencer.enter();
-            moment.announce(section.head_seq())
-        };
-        let (seq, newest) = committer.join().unwrap();
-        if seq > announced.seq {
-            assert_eq!((newest.number, newest.seq), (announced.number, announced.seq));
-        }
     });
 }

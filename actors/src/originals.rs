@@ -181,6 +181,27 @@ impl Originals {
         self.expiring.lock().due(now_ns, limit)
     }
 
+    /// Forgets what the entries up to `seq` have brought, which the books hold.
+    pub(crate) fn forget_through(&self, seq: u64) {
+        for stripe in &self.stripes {
+            stripe.lock().retain(|id, slot| {
+                let stays = slot.is_taken || !slot.waiting.is_empty() || slot.seq > seq;
+                if let (false, Some(Original::Hold { terms, .. })) = (stays, &slot.original) {
+                    self.expiring.lock().holds.remove(&(terms.expires_at_ns, *id));
+                }
+                stays
+            });
+        }
+    }
+
+    /// Whether the hold is known here to have ended.
+    pub(crate) fn has_ended(&self, id: TransferId) -> bool {
+        let stripe = self.stripe(id).lock();
+        stripe.get(&id).is_some_and(
+            |slot| matches!(&slot.original, Some(Original::Hold { state, .. }) if *state != HoldState::Open),
+        )
+    }
+
     /// Nobody decides on anything or waits to.
     #[cfg(test)]
     pub(crate) fn is_at_rest(&self) -> bool {

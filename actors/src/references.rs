@@ -10,15 +10,11 @@ use crate::core::Core;
 use crate::in_flight::{About, InFlight};
 use crate::originals::Acquired;
 use crate::outbox::Post;
-use crate::request::{Operations, Request};
+use crate::router_machine;
 use crate::shard_machine::ShardMessage;
 use ledger::original::{Original, Unresolved, expire, resolve};
 use ledger::{Status, TransferId, WalletId};
-use persistence::read_entries;
 use std::sync::Arc;
-
-/// How many holds are let expire by one request.
-const EXPIRED_PER_REQUEST_MAX: usize = 4_096;
 
 /// Sends an order to its first wallet; one about another goes by way of that.
 pub(crate) fn send_on(in_flight: InFlight, post: &mut dyn Post) {
@@ -47,17 +43,43 @@ pub(crate) fn resume(core: &Arc<Core>, mut in_flight: InFlight, post: &mut dyn P
         Referred::Younger => in_flight.refuse_for_now(Status::Contended, post),
         Referred::Absent => {
             in_flight.set_about(About::Absent(id));
-            decide(core, in_flight, post);
-        }
-        // It has the original from the moment on that it is granted, also if that comes later.
-        Referred::Decided(_) => {
-            in_flight.set_about(About::Original(id));
-            match core.originals.acquire(id, in_flight) {
-                Acquired::Granted(in_flight) => decide(core, in_flight, post),
-                Acquired::Waits => {}
+            if core.may_be_in_books(id) {
+                look_into_books(core, id, in_flight);
+            } else {
+                decide(core, in_flight, post);
             }
         }
+        Referred::Decided(_) => acquire(core, id, in_flight, post),
     }
+}
+
+/// Asks for the original. It is the order's from the moment on that it is granted, also if that comes later.
+fn acquire(core: &Arc<Core>, id: TransferId, mut in_flight: InFlight, post: &mut dyn Post) {
+    in_flight.set_about(About::Original(id));
+    match core.originals.acquire(id, in_flight) {
+        Acquired::Granted(in_flight) => decide(core, in_flight, post),
+        Acquired::Waits => {}
+    }
+}
+
+/// The id is claimed by the order as one that there is not; on a reader's thread it is looked up whether that is so.
+fn look_into_books(core: &Arc<Core>, id: TransferId, mut in_flight: InFlight) {
+    let reading = Arc::clone(core);
+    core.read_soon(move || match reading.reader.seq_of(id) {
+        Ok(None) => decide(&reading, in_flight, &mut &*reading),
+        Ok(Some(_)) => {
+            in_flight.set_about(About::Nothing);
+            let waiting = reading.claims.found(id);
+            // These bring the id, and find it in the books as well.
+            let same = waiting.same.into_iter().map(|item| (item, 0)).collect();
+            router_machine::look_into_books(&reading, same);
+            for referring in waiting.referring {
+                resume_waiter(&reading, referring, &mut &*reading);
+            }
+            acquire(&reading, id, in_flight, &mut &*reading);
+        }
+        Err(error) => reading.cannot_read(&error),
+    });
 }
 
 /// Goes on with an order that waited for the id that it is about. By way of a mailbox, because very many may wait for
@@ -89,7 +111,7 @@ fn post_resume(core: &Arc<Core>, in_flight: InFlight, post: &mut dyn Post) {
 }
 
 /// The original is the order's: what does it allow?
-fn decide(core: &Arc<Core>, mut in_flight: InFlight, post: &mut dyn Post) {
+pub(crate) fn decide(core: &Arc<Core>, mut in_flight: InFlight, post: &mut dyn Post) {
     let now_ns = core.sequencer.now_ns();
     if in_flight.is_past_deadline(now_ns) {
         return in_flight.refuse_for_now(Status::DeadlineExceeded, post);
@@ -125,7 +147,8 @@ fn decide(core: &Arc<Core>, mut in_flight: InFlight, post: &mut dyn Post) {
 
 /// Reads what the order is about, once that is durable, on a reader's thread.
 fn load(core: &Arc<Core>, id: TransferId, in_flight: InFlight) {
-    let seq = core.claims.decided(id).expect("what is decided stays decided");
+    // Not in memory any more, it has long been durable.
+    let recent_seq = core.claims.decided(id).unwrap_or_default();
     let reading = Arc::clone(core);
     let waiter = move |durable: Result<(), _>| {
         // Dropped, it answers for itself. A journal that has failed ends the process.
@@ -133,54 +156,33 @@ fn load(core: &Arc<Core>, id: TransferId, in_flight: InFlight) {
             return;
         }
         let core = Arc::clone(&reading);
-        reading.read_soon(move || match read_original(&core, seq) {
-            Ok(original) => {
+        reading.read_soon(move || match read_original(&core, id, recent_seq) {
+            Ok((original, seq)) => {
                 core.originals.load(id, original, seq);
                 decide(&core, in_flight, &mut &*core);
             }
             Err(error) => core.cannot_read(&error),
         });
     };
-    core.sequencer.when_durable(seq, Box::new(waiter));
+    core.sequencer.when_durable(recent_seq, Box::new(waiter));
 }
 
-/// What the entry makes of its order for those that are about it.
-pub(crate) fn read_original(core: &Core, seq: u64) -> Result<Original, persistence::PersistenceError> {
+/// What the order `id` is for those that are about it, when memory has not a word of it. `recent_seq` is its entry, if that was
+/// in memory a moment ago.
+pub(crate) fn read_original(
+    core: &Core,
+    id: TransferId,
+    recent_seq: u64,
+) -> Result<(Original, u64), persistence::PersistenceError> {
+    // What others have made of it is in memory until the books hold it; so either the books have all of it, or nobody has
+    // made anything of it.
+    if let (_, Some((seq, original))) = core.reader.original(id)? {
+        return Ok((original, seq));
+    }
     let mut original = Original::Neither;
-    read_entries(core.journal.as_ref(), &[seq], &mut |_, timestamp_ns, entry| {
+    core.reader.entries(&[recent_seq], &mut |_, timestamp_ns, entry| {
         original = entry.original(timestamp_ns);
         Ok(())
     })?;
-    Ok(original)
-}
-
-/// Lets holds expire that are due. Nobody waits for it, and what is being captured or released at this moment is left
-/// alone; so it is to be called again and again.
-pub(crate) fn expire_due(core: &Arc<Core>) {
-    if core.is_ending() || core.disk_full.load(std::sync::atomic::Ordering::Relaxed) {
-        return;
-    }
-    // They are admitted like any request, so that a stop waits for them; with little room, fewer come first.
-    for limit in [EXPIRED_PER_REQUEST_MAX, EXPIRED_PER_REQUEST_MAX / 16, 1] {
-        let due = core.originals.due(core.sequencer.now_ns(), limit);
-        if due.is_empty() {
-            return;
-        }
-        let operations = Operations::ExpireHolds(due);
-        if let Ok(permit) = core.admit(&operations, 0) {
-            let request =
-                Request::new(Arc::clone(core), operations, u64::MAX, Some(permit), Box::new(|_| {}));
-            return core.route(&request);
-        }
-    }
-}
-
-/// Begins to let a hold expire, unless somebody decides on it.
-pub(crate) fn begin_expiry(core: &Arc<Core>, mut in_flight: InFlight, post: &mut dyn Post) {
-    let id = in_flight.refers_to().expect("it is about a hold");
-    if !core.originals.try_acquire(id) {
-        return in_flight.finish_needless(post);
-    }
-    in_flight.set_about(About::Original(id));
-    decide(core, in_flight, post);
+    Ok((original, recent_seq))
 }

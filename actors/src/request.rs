@@ -6,6 +6,7 @@
 
 use crate::admission::Permit;
 use crate::core::Core;
+use crate::query::{Query, QueryAnswer};
 use crate::ticket::{Fate, Ticket};
 use ledger::fold::AssetTotals;
 use ledger::{
@@ -43,6 +44,8 @@ pub enum Operations {
     LookupTransfers(Vec<TransferId>),
     /// The totals of each asset over all wallets, as of one moment.
     TrialBalance,
+    /// What the ledger has kept.
+    Query(Query),
 }
 
 impl Operations {
@@ -56,6 +59,8 @@ impl Operations {
             Operations::LookupWallets(ids) => ids.len(),
             Operations::LookupTransfers(ids) | Operations::ExpireHolds(ids) => ids.len(),
             Operations::TrialBalance => 1,
+            Operations::Query(Query::BalancesAt { wallets, .. }) => wallets.len().max(1),
+            Operations::Query(_) => 1,
         }
     }
 
@@ -72,7 +77,10 @@ impl Operations {
             | Operations::ChangeWallets(_)
             | Operations::Orders { .. }
             | Operations::ExpireHolds(_) => true,
-            Operations::LookupWallets(_) | Operations::LookupTransfers(_) | Operations::TrialBalance => false,
+            Operations::LookupWallets(_)
+            | Operations::LookupTransfers(_)
+            | Operations::TrialBalance
+            | Operations::Query(_) => false,
         }
     }
 }
@@ -154,6 +162,8 @@ pub enum Answer {
     Transfers(Vec<Option<TransferView>>),
     /// The totals.
     TrialBalance(TrialBalanceView),
+    /// What the ledger has kept.
+    Query(QueryAnswer),
     /// A read that was not begun by its deadline.
     DeadlineExceeded,
     /// The request as a whole could not be answered, though nothing was left half done: ask again.
@@ -206,6 +216,7 @@ enum Views {
     Wallets(Vec<Option<WalletView>>),
     Transfers(Vec<Option<TransferView>>),
     TrialBalance(Option<TrialBalanceView>),
+    Query(QueryAnswer),
     DeadlineExceeded,
 }
 
@@ -256,6 +267,8 @@ impl Request {
             Operations::TrialBalance => Views::TrialBalance(None),
             _ => Views::None,
         };
+        // A query is answered as a whole.
+        let parts = if matches!(operations, Operations::Query(_)) { 1 } else { count };
         Arc::new(Self {
             core,
             operations,
@@ -264,7 +277,7 @@ impl Request {
             views: Mutex::new(views),
             balances: Mutex::default(),
             routes: Mutex::default(),
-            unfinished: AtomicUsize::new(count + 1),
+            unfinished: AtomicUsize::new(parts + 1),
             seen_seq: AtomicU64::new(0),
             deadline_ns,
             reply: Mutex::new(Some(reply)),
@@ -398,6 +411,13 @@ impl Request {
         self.finish_one();
     }
 
+    /// Sets what was read as of the entry `as_of_seq`.
+    pub(crate) fn finish_query(self: &Arc<Self>, answer: QueryAnswer, as_of_seq: u64) {
+        self.saw(as_of_seq);
+        *self.views.lock() = Views::Query(answer);
+        self.finish_one();
+    }
+
     /// One more part of the request is done.
     pub(crate) fn finish_one(self: &Arc<Self>) {
         self.finish_many(1);
@@ -482,6 +502,7 @@ impl Request {
             Views::Transfers(views) => return Answer::Transfers(views),
             Views::TrialBalance(Some(view)) => return Answer::TrialBalance(view),
             Views::TrialBalance(None) => return Answer::Unavailable,
+            Views::Query(answer) => return Answer::Query(answer),
             Views::DeadlineExceeded => return Answer::DeadlineExceeded,
             Views::None if !self.operations.is_write() => return Answer::Unavailable,
             Views::None => {}

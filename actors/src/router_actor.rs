@@ -1,8 +1,8 @@
 //! The actor of a router: one on each shard's thread, so that routing is never the bottleneck.
 
 use crate::core::Core;
+use crate::expiry;
 use crate::outbox::Outbox;
-use crate::references;
 use crate::request::Request;
 use crate::router_machine;
 use crate::shard_actor::{Batch, ShardActor};
@@ -46,7 +46,7 @@ impl Actor for RouterActor {
     fn started(&mut self, context: &mut Context<Self>) {
         if self.expires_holds {
             context.run_interval(EXPIRY_TICK, |router, context| {
-                if guard(|| references::expire_due(&router.core)).is_err() {
+                if guard(|| expiry::expire_due(&router.core)).is_err() {
                     router.core.fatal("a router has failed");
                     context.terminate();
                 }

@@ -6,16 +6,17 @@
 
 use crate::claims::Claim;
 use crate::core::{Core, KnownAsset};
+use crate::expiry;
 use crate::in_flight::InFlight;
 use crate::outbox::Post;
+use crate::query;
 use crate::references;
 use crate::request::{Operations, Progress, Request, RequestItem, TransferView};
 use crate::request_part::RequestPart;
 use crate::shard_machine::ShardMessage;
 use crate::ticket::Verdict;
-use ledger::original::Original;
-use ledger::{Asset, Order, Outcome, Pending, RefusalDetail, Route, Status, WalletId};
-use persistence::{PersistenceError, entry_codec, read_entries};
+use ledger::{Asset, Order, Original, Outcome, Pending, RefusalDetail, Route, Status, WalletId};
+use persistence::{PersistenceError, entry_codec};
 use std::collections::btree_map;
 use std::sync::Arc;
 
@@ -68,7 +69,7 @@ pub(crate) fn route(core: &Arc<Core>, request: &Arc<Request>, post: &mut dyn Pos
         Operations::ExpireHolds(ids) => {
             for index in 0..ids.len() as u32 {
                 let item = RequestItem { request: Arc::clone(request), index };
-                references::begin_expiry(core, InFlight::new(item, 0), post);
+                expiry::begin_expiry(core, InFlight::new(item, 0), post);
             }
         }
         Operations::LookupWallets(ids) => {
@@ -79,7 +80,8 @@ pub(crate) fn route(core: &Arc<Core>, request: &Arc<Request>, post: &mut dyn Pos
             parts.send(post, ShardMessage::Read);
         }
         Operations::LookupTransfers(_) => look_transfers_up(core, request),
-        Operations::TrialBalance => core.trial_balances.begin(core, request, post),
+        Operations::TrialBalance => core.trial_balances.begin(core, request),
+        Operations::Query(asked) => query::begin(core, request, asked),
     }
     request.finish_one();
 }
@@ -107,7 +109,7 @@ impl Parts {
 
 fn begin_orders(core: &Arc<Core>, request: &Arc<Request>, orders: &[Order], post: &mut dyn Post) {
     let mut parts = Parts::new(core, request);
-    let mut decided = Vec::new();
+    let (mut decided, mut perhaps_in_books) = (Vec::new(), Vec::new());
     let first_number = core.claims.numbers(orders.len() as u64);
     for (index, order) in orders.iter().enumerate() {
         let (index, number) = (index as u32, first_number + index as u64);
@@ -118,6 +120,7 @@ fn begin_orders(core: &Arc<Core>, request: &Arc<Request>, orders: &[Order], post
         core.inject_fault("route", first_wallet(order).unwrap_or_default());
         let item = || RequestItem { request: Arc::clone(request), index };
         match core.claims.claim(order.id(), number, item) {
+            Claim::Granted if core.may_be_in_books(order.id()) => perhaps_in_books.push((item(), number)),
             Claim::Granted => match first_wallet(order) {
                 Some(wallet) => parts.add(core, wallet, index),
                 None => references::resume(core, InFlight::new(item(), number), post),
@@ -130,6 +133,40 @@ fn begin_orders(core: &Arc<Core>, request: &Arc<Request>, orders: &[Order], post
     if !decided.is_empty() {
         answer_from_journal(core, request, decided);
     }
+    if !perhaps_in_books.is_empty() {
+        look_into_books(core, perhaps_in_books);
+    }
+}
+
+/// Looks up on a reader's thread whether ids that are claimed, each with its claim's number, were decided before; answers those
+/// that were, and begins the others.
+pub(crate) fn look_into_books(core: &Arc<Core>, claimed: Vec<(RequestItem, u64)>) {
+    let reading = Arc::clone(core);
+    core.read_soon(move || {
+        let mut decided = Vec::new();
+        for (item, number) in claimed {
+            let id = item.order().expect("only orders have ids").id();
+            match reading.reader.seq_of(id) {
+                Ok(None) => references::send_on(InFlight::new(item, number), &mut &*reading),
+                Ok(Some(seq)) => {
+                    decided.push((seq, item));
+                    // A claim of number 0 was given up before it came here.
+                    if number != 0 {
+                        let waiting = reading.claims.found(id);
+                        decided.extend(waiting.same.into_iter().map(|item| (seq, item)));
+                        for referring in waiting.referring {
+                            references::resume_waiter(&reading, referring, &mut &*reading);
+                        }
+                    }
+                }
+                Err(error) => return reading.cannot_read(&error),
+            }
+        }
+        for (seq, item) in decided {
+            let (request, index) = (Arc::clone(&item.request), item.index);
+            answer_from_journal(&reading, &request, vec![(seq, index)]);
+        }
+    });
 }
 
 /// The wallet that an order goes to first; `None` if that depends on what it is about.
@@ -165,17 +202,39 @@ fn answer_from_journal(core: &Arc<Core>, request: &Arc<Request>, decided: Vec<(u
 
 fn look_transfers_up(core: &Arc<Core>, request: &Arc<Request>) {
     let Operations::LookupTransfers(ids) = request.operations() else {
-        panic!("only a request that looks transfers up gets here");
+        panic!("only a request that looks orders up gets here");
     };
-    let decided: Vec<(u64, u32)> = ids
-        .iter()
-        .enumerate()
-        .filter_map(|(index, &id)| core.claims.decided(id).map(|seq| (seq, index as u32)))
-        .collect();
-    request.finish_many(ids.len() - decided.len());
-    if decided.is_empty() {
-        return;
+    let (mut decided, mut perhaps_in_books, mut absent) = (Vec::new(), Vec::new(), 0);
+    for (index, &id) in ids.iter().enumerate() {
+        match core.claims.decided(id) {
+            Some(seq) => decided.push((seq, index as u32)),
+            None if core.may_be_in_books(id) => perhaps_in_books.push((id, index as u32)),
+            None => absent += 1,
+        }
     }
+    request.finish_many(absent);
+    if !decided.is_empty() {
+        view_orders(core, request, decided);
+    }
+    if !perhaps_in_books.is_empty() {
+        let (reading, request) = (Arc::clone(core), Arc::clone(request));
+        core.read_soon(move || {
+            let mut decided = Vec::new();
+            for (id, index) in perhaps_in_books {
+                match reading.reader.seq_of(id) {
+                    Ok(Some(seq)) => decided.push((seq, index)),
+                    Ok(None) => request.finish_one(),
+                    Err(error) => return reading.cannot_read(&error),
+                }
+            }
+            if !decided.is_empty() {
+                view_orders(&reading, &request, decided);
+            }
+        });
+    }
+}
+
+fn view_orders(core: &Arc<Core>, request: &Arc<Request>, decided: Vec<(u64, u32)>) {
     let request = Arc::clone(request);
     read_when_durable(core, decided, move |found| match found {
         Ok(found) => {
@@ -231,15 +290,18 @@ fn read_orders(core: &Core, decided: &[(u64, u32)]) -> Result<Vec<(u32, Found)>,
     seqs.dedup();
     let mut found = Vec::with_capacity(decided.len());
     let mut rest = decided.iter().peekable();
-    read_entries(core.journal.as_ref(), &seqs, &mut |seq, timestamp_ns, entry| {
+    core.reader.entries(&seqs, &mut |seq, timestamp_ns, entry| {
         let route = entry.route();
-        let original = entry.original(timestamp_ns);
+        let made = entry.original(timestamp_ns);
         let (order, refusal) =
             entry.into_order().unwrap_or_else(|| panic!("only orders use up ids, and entry {seq} is none"));
         let (status, detail) = refusal
             .map_or((Status::Created, RefusalDetail::None), |refusal| (refusal.status, refusal.detail));
-        // In the table stands what others have made of it; without a word there, it is as its own entry has made it.
-        let (original, progress_seq) = core.originals.known(order.id()).unwrap_or((original, seq));
+        // What others have made of it is in memory until the books hold it; without a word in either, it is as it was made.
+        let (original, progress_seq) = match core.originals.known(order.id()) {
+            Some(known) => known,
+            None => (core.reader.original(order.id())?.1.map_or(made, |(_, original)| original), seq),
+        };
         let progress = match original {
             Original::Neither => Progress::None,
             Original::Hold { terms, state } => Progress::Hold { terms, state },

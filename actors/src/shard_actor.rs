@@ -61,7 +61,7 @@ pub(crate) struct ShardActor {
 }
 
 impl ShardActor {
-    pub(crate) fn new(number: usize, core: Arc<Core>, wallets: Vec<Wallet>, context: &Context<Self>) -> Self {
+    pub(crate) fn new(number: usize, core: Arc<Core>, context: &Context<Self>) -> Self {
         let shards = core.shards();
         let thread = ShardThread {
             core: Arc::clone(&core),
@@ -70,7 +70,7 @@ impl ShardActor {
             shard: context.address().downgrade(),
         };
         Self {
-            machine: ShardMachine::new(number, core, wallets.into_iter()),
+            machine: ShardMachine::new(number, core),
             host: ActixHost { thread: Rc::new(thread) },
             shards: Vec::new(),
         }

@@ -4,24 +4,22 @@
 //! only one that addresses its wallets. It decides nothing about money, except that a wallet which it does not keep
 //! does not exist.
 
-use crate::core::Core;
+use crate::core::{Core, WalletsInMemory};
 use crate::in_flight::{Attempt, InFlight, Reserved};
 use crate::outbox::{Outbox, Post};
 use crate::references;
 use crate::request::{Operations, PendingRead, RequestItem, WalletView};
 use crate::request_part::RequestPart;
-use crate::trial_balance::{PendingShardSum, PendingSum};
-use crate::wallet_machine::WalletMessage;
+use crate::wallet_machine::{PendingLeave, WalletMessage};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use ledger::decide::decide;
-use ledger::{Circumstances, Decision, Status, Wallet, WalletId};
+use ledger::{Wallet, WalletId};
 use persistence::Committed;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// How many wallets are summed up before other messages have their turn.
-const SUM_UP_STEP: usize = 4096;
+/// How many slots are looked at for a wallet that can go, each time that messages were handled.
+const LOOKED_AT_MAX: usize = 64;
 
 /// A message to a shard.
 #[derive(Debug)]
@@ -56,9 +54,14 @@ pub(crate) enum ShardMessage {
     ChangeWallets(RequestPart),
     /// Wallets to read.
     Read(RequestPart),
-    /// Wallets to sum up.
-    SumUp(PendingShardSum),
-    /// A wallet that had failed, as the journal has it.
+    /// A wallet has nothing open and leaves memory, or stays.
+    Left {
+        /// Which wallet.
+        id: WalletId,
+        /// Whether it leaves, and what it is; `None` in it if it does not exist.
+        left: Option<Option<Box<Wallet>>>,
+    },
+    /// A wallet as the journal has it.
     Rebuilt {
         /// Which wallet.
         id: WalletId,
@@ -76,7 +79,7 @@ pub(crate) trait WalletHost {
     /// Where a live wallet is reached.
     type Address;
 
-    /// Starts the wallet's actor; `None` for a wallet that does not exist yet.
+    /// Starts the wallet's actor; `None` for a wallet that has to be read first, which [`WalletMessage::Load`] will tell it.
     fn activate(&mut self, id: WalletId, wallet: Option<Box<Wallet>>) -> Self::Address;
 
     /// Puts the message into the wallet's mailbox. Never waits.
@@ -85,38 +88,53 @@ pub(crate) trait WalletHost {
 
 #[derive(Debug)]
 enum Slot<A> {
-    Live(WalletId, A),
-    Dormant(Box<Wallet>),
-    /// Only while a wallet is being activated.
-    Activating,
+    /// It has an actor.
+    Live { id: WalletId, address: A, is_touched: bool },
+    /// It was asked to leave; what comes meanwhile waits here.
+    Leaving { address: A, parked: Vec<WalletMessage> },
+    /// A record only.
+    Dormant { wallet: Box<Wallet>, is_touched: bool },
+    /// Of no wallet.
+    Free,
 }
 
-/// The wallets of a shard.
+/// The wallets of a shard that are in memory. All others are in the books and the journal, or do not exist: which, their
+/// actor finds out.
 #[derive(Debug)]
 pub(crate) struct ShardMachine<A> {
     number: usize,
     core: Arc<Core>,
     slots: Vec<Slot<A>>,
+    free: Vec<u32>,
     by_id: HashMap<WalletId, u32, RandomState>,
+    live: usize,
+    dormant: usize,
+    live_max: usize,
+    dormant_max: usize,
+    /// Where the next wallet that can go is looked for.
+    hand: usize,
     /// For what the shard itself has to say while it handles messages; the wallets' outbox is theirs.
     own: Outbox,
 }
 
 impl<A> ShardMachine<A> {
-    /// The shard of this number, which keeps these wallets, all dormant.
-    pub(crate) fn new(
-        number: usize,
-        core: Arc<Core>,
-        wallets: impl ExactSizeIterator<Item = Wallet>,
-    ) -> Self {
-        let mut by_id = HashMap::with_capacity_and_hasher(wallets.len(), RandomState::default());
-        let mut slots = Vec::with_capacity(wallets.len());
-        for wallet in wallets {
-            by_id.insert(wallet.terms.id, slots.len() as u32);
-            slots.push(Slot::Dormant(Box::new(wallet)));
-        }
+    /// The shard of this number, with no wallet in memory.
+    pub(crate) fn new(number: usize, core: Arc<Core>) -> Self {
         let own = Outbox::new(core.shards());
-        Self { number, core, slots, by_id, own }
+        let WalletsInMemory { live_max, dormant_max } = core.wallets_in_memory;
+        Self {
+            number,
+            slots: Vec::new(),
+            free: Vec::new(),
+            by_id: HashMap::default(),
+            live: 0,
+            dormant: 0,
+            live_max: live_max.div_ceil(core.shards()),
+            dormant_max: dormant_max.div_ceil(core.shards()),
+            hand: 0,
+            own,
+            core,
+        }
     }
 
     /// Handles messages, and what follows from them for this shard. What is for the shard's wallets goes to their
@@ -128,13 +146,19 @@ impl<A> ShardMachine<A> {
         send: &mut dyn FnMut(usize, Vec<ShardMessage>),
     ) {
         let mut own = std::mem::replace(&mut self.own, Outbox::new(0));
+        // That wallets stay is no reason to ask the next ones: when all of them have to, that would go on for ever.
+        let mut makes_room = false;
         for message in messages {
+            makes_room |= !matches!(message, ShardMessage::Left { left: None, .. });
             self.handle(message, host, &mut own);
         }
         while !own.is_empty() {
             for message in self.send_others(&mut own, send) {
                 self.handle(message, host, &mut own);
             }
+        }
+        if makes_room {
+            self.make_room(host);
         }
         self.own = own;
     }
@@ -165,34 +189,38 @@ impl<A> ShardMachine<A> {
         match message {
             ShardMessage::Begin(mut part) => {
                 while let Some(item) = part.next() {
-                    self.begin(InFlight::new(item, 0), host, post);
+                    self.begin(InFlight::new(item, 0), host);
                 }
             }
-            ShardMessage::BeginOne(in_flight) => self.begin(in_flight, host, post),
-            ShardMessage::Continue(in_flight) => match self.live(in_flight.part().wallet, host) {
-                Some(address) => host.deliver(address, WalletMessage::Continue(in_flight)),
-                None => self.refuse_unknown(in_flight, post),
-            },
+            ShardMessage::BeginOne(in_flight) => self.begin(in_flight, host),
+            ShardMessage::Continue(in_flight) => {
+                self.deliver(in_flight.part().wallet, WalletMessage::Continue(in_flight), host);
+            }
             ShardMessage::Resume(in_flight) => {
                 let core = Arc::clone(&self.core);
                 references::resume(&core, in_flight, post);
             }
             ShardMessage::Settled { reserved, attempt, committed } => {
                 let message = WalletMessage::Settled { slot: reserved.slot, attempt, committed };
-                self.deliver_to_live(reserved.wallet, message, host);
+                self.deliver_if_live(reserved.wallet, message, host);
             }
             ShardMessage::Released { reserved, attempt } => {
                 let message = WalletMessage::Released { slot: reserved.slot, attempt };
-                self.deliver_to_live(reserved.wallet, message, host);
+                self.deliver_if_live(reserved.wallet, message, host);
             }
             ShardMessage::CreateWallets(mut part) => {
                 while let Some(item) = part.next() {
-                    self.create(InFlight::new(item, 0), host);
+                    let in_flight = InFlight::new(item, 0);
+                    let id = in_flight.request().new_wallet(in_flight.index()).id;
+                    self.core.inject_fault("shard_create", id);
+                    self.deliver(id, WalletMessage::Create(in_flight), host);
                 }
             }
             ShardMessage::ChangeWallets(mut part) => {
                 while let Some(item) = part.next() {
-                    self.change(InFlight::new(item, 0), host, post);
+                    let in_flight = InFlight::new(item, 0);
+                    let id = in_flight.change().expect("only changes are sent so").wallet;
+                    self.deliver(id, WalletMessage::Change(in_flight), host);
                 }
             }
             ShardMessage::Read(mut part) => {
@@ -200,54 +228,15 @@ impl<A> ShardMachine<A> {
                     self.read(item, host);
                 }
             }
-            ShardMessage::SumUp(sum) => self.sum_up(sum, host),
             ShardMessage::Rebuilt { id, restart, wallet, as_of_seq } => {
-                self.deliver_to_live(id, WalletMessage::Rebuilt { restart, wallet, as_of_seq }, host);
+                self.deliver_if_live(id, WalletMessage::Rebuilt { restart, wallet, as_of_seq }, host);
             }
+            ShardMessage::Left { id, left } => self.left(id, left, host),
         }
     }
 
-    fn begin<H: WalletHost<Address = A>>(&mut self, in_flight: InFlight, host: &mut H, post: &mut dyn Post) {
-        let wallet = in_flight.part().wallet;
-        if let Some(address) = self.live(wallet, host) {
-            host.deliver(address, WalletMessage::Begin(in_flight));
-        } else if in_flight.is_past_deadline(self.core.sequencer.now_ns()) {
-            in_flight.refuse_for_now(Status::DeadlineExceeded, post);
-        } else {
-            self.refuse_unknown(in_flight, post);
-        }
-    }
-
-    fn refuse_unknown(&self, in_flight: InFlight, post: &mut dyn Post) {
-        let now_ns = self.core.sequencer.now_ns();
-        match decide(None, &in_flight.part(), &Circumstances::settled(now_ns)) {
-            Decision::Refuse { refusal, valid_until_ns } => {
-                in_flight.refuse_for_good(refusal, valid_until_ns, now_ns, post);
-            }
-            other => panic!("{other:?} is no answer of a wallet that does not exist: {in_flight:?}"),
-        }
-    }
-
-    fn change<H: WalletHost<Address = A>>(&mut self, in_flight: InFlight, host: &mut H, post: &mut dyn Post) {
-        let change = in_flight.change().expect("only changes are sent so");
-        match self.live(change.wallet, host) {
-            Some(address) => host.deliver(address, WalletMessage::Change(in_flight)),
-            None => in_flight.refuse_for_now(Status::WalletNotFound, post),
-        }
-    }
-
-    fn create<H: WalletHost<Address = A>>(&mut self, in_flight: InFlight, host: &mut H) {
-        let id = in_flight.request().new_wallet(in_flight.index()).id;
-        self.core.inject_fault("shard_create", id);
-        if !self.by_id.contains_key(&id) {
-            let slot = u32::try_from(self.slots.len()).expect("a shard has fewer than 2^32 wallets");
-            self.slots.push(Slot::Live(id, host.activate(id, None)));
-            self.by_id.insert(id, slot);
-            self.core.live_wallets.fetch_add(1, Ordering::Relaxed);
-            self.core.known_wallets.fetch_add(1, Ordering::Relaxed);
-        }
-        let address = self.live(id, host).expect("it has just been made sure of");
-        host.deliver(address, WalletMessage::Create(in_flight));
+    fn begin<H: WalletHost<Address = A>>(&mut self, in_flight: InFlight, host: &mut H) {
+        self.deliver(in_flight.part().wallet, WalletMessage::Begin(in_flight), host);
     }
 
     fn read<H: WalletHost<Address = A>>(&mut self, item: RequestItem, host: &mut H) {
@@ -256,73 +245,162 @@ impl<A> ShardMachine<A> {
         };
         let id = ids[item.index as usize];
         self.core.inject_fault("shard_read", id);
-        let Some(&slot) = self.by_id.get(&id) else { return item.request.finish_wallet(item.index, None) };
-        match &self.slots[slot as usize] {
-            Slot::Live(_, address) => host.deliver(address, WalletMessage::Read(PendingRead::new(item))),
-            Slot::Dormant(wallet) => {
-                // Nothing is open in a dormant wallet, so it stands as of whatever is the newest entry.
-                let as_of_seq = self.core.sequencer.appended_seq();
-                let as_of_ns = self.core.sequencer.now_ns();
-                let view = WalletView::of(wallet, as_of_seq, as_of_ns);
-                item.request.finish_wallet(item.index, Some(view));
+        if let Some(&slot) = self.by_id.get(&id)
+            && let Slot::Dormant { wallet, is_touched } = &mut self.slots[slot as usize]
+        {
+            // Nothing is open in a dormant wallet, so it stands as of whatever is the newest entry.
+            *is_touched = true;
+            let sequencer = &self.core.sequencer;
+            let (as_of_seq, as_of_ns) = (sequencer.appended_seq(), sequencer.now_ns());
+            let view = WalletView::of(wallet, as_of_seq, as_of_ns);
+            return item.request.finish_wallet(item.index, Some(view));
+        }
+        self.deliver(id, WalletMessage::Read(PendingRead::new(item)), host);
+    }
+
+    /// Brings a message to a wallet, whose actor is started if it has none.
+    fn deliver<H: WalletHost<Address = A>>(&mut self, id: WalletId, message: WalletMessage, host: &mut H) {
+        self.core.inject_fault("shard_live", id);
+        let Some(&slot) = self.by_id.get(&id) else {
+            let address = host.activate(id, None);
+            host.deliver(&address, WalletMessage::Load);
+            host.deliver(&address, message);
+            self.insert(id, Slot::Live { id, address, is_touched: true });
+            self.count_live(1);
+            return;
+        };
+        match &mut self.slots[slot as usize] {
+            Slot::Live { address, is_touched, .. } => {
+                *is_touched = true;
+                host.deliver(address, message);
             }
-            Slot::Activating => panic!("activation is over before the next message"),
+            Slot::Leaving { parked, .. } => parked.push(message),
+            dormant @ Slot::Dormant { .. } => {
+                let Slot::Dormant { wallet, .. } = std::mem::replace(dormant, Slot::Free) else {
+                    unreachable!("it has just been looked at");
+                };
+                let address = host.activate(id, Some(wallet));
+                host.deliver(&address, message);
+                *dormant = Slot::Live { id, address, is_touched: true };
+                self.dormant -= 1;
+                self.count_live(1);
+            }
+            Slot::Free => panic!("no id leads to a free slot"),
         }
     }
 
-    /// Sums up some wallets, and leaves the rest for a message to itself, so that others have their turn.
-    fn sum_up<H: WalletHost<Address = A>>(&mut self, mut sum: PendingShardSum, host: &mut H) {
-        let (trial, from_slot) = (sum.trial(), sum.next_slot);
-        let end = self.slots.len().min(from_slot + SUM_UP_STEP);
-        let slots = &self.slots[from_slot.min(end)..end];
-        // A dormant wallet has no entry above the moment: entries come to live ones only.
-        trial.add(
-            slots
-                .iter()
-                .filter_map(|slot| if let Slot::Dormant(wallet) = slot { Some(&**wallet) } else { None }),
-        );
-        for slot in slots {
-            if let Slot::Live(id, address) = slot {
-                trial.asked();
-                host.deliver(address, WalletMessage::SumUp(PendingSum::new(Arc::clone(&trial), *id)));
-            }
-        }
-        if end == self.slots.len() {
-            return sum.finish();
-        }
-        sum.next_slot = end;
-        // By way of the mailbox and not of the outbox: whoever is in the mailbox already goes first.
-        self.core.post(self.number, ShardMessage::SumUp(sum));
-    }
-
-    fn deliver_to_live<H: WalletHost<Address = A>>(
-        &self,
+    /// Brings a message to a wallet if it has an actor. One that had something to settle or to release when it left has done
+    /// so before.
+    fn deliver_if_live<H: WalletHost<Address = A>>(
+        &mut self,
         id: WalletId,
         message: WalletMessage,
         host: &mut H,
     ) {
         self.core.inject_fault("shard_deliver", id);
-        let slot = self.by_id.get(&id).map(|&slot| &self.slots[slot as usize]);
-        let Some(Slot::Live(_, address)) = slot else {
-            panic!("{message:?} is for wallet {id}, which is live as long as somebody owes it an answer");
-        };
-        host.deliver(address, message);
+        let Some(&slot) = self.by_id.get(&id) else { return };
+        match &mut self.slots[slot as usize] {
+            Slot::Live { address, .. } => host.deliver(address, message),
+            Slot::Leaving { parked, .. } => parked.push(message),
+            Slot::Dormant { .. } | Slot::Free => {}
+        }
     }
 
-    /// The address of the wallet, activated if it is dormant; `None` if there is no such wallet.
-    fn live<H: WalletHost<Address = A>>(&mut self, id: WalletId, host: &mut H) -> Option<&A> {
-        self.core.inject_fault("shard_live", id);
-        let slot = &mut self.slots[*self.by_id.get(&id)? as usize];
-        if matches!(slot, Slot::Dormant(_)) {
-            let Slot::Dormant(wallet) = std::mem::replace(slot, Slot::Activating) else {
-                unreachable!("it has just been looked at");
-            };
-            *slot = Slot::Live(id, host.activate(id, Some(wallet)));
+    fn insert(&mut self, id: WalletId, slot: Slot<A>) {
+        let place = if let Some(free) = self.free.pop() {
+            self.slots[free as usize] = slot;
+            free
+        } else {
+            self.slots.push(slot);
+            u32::try_from(self.slots.len() - 1).expect("a shard has fewer than 2^32 wallets in memory")
+        };
+        self.by_id.insert(id, place);
+    }
+
+    fn count_live(&mut self, change: isize) {
+        self.live = self.live.strict_add_signed(change);
+        if change > 0 {
             self.core.live_wallets.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.core.live_wallets.fetch_sub(1, Ordering::Relaxed);
         }
-        match slot {
-            Slot::Live(_, address) => Some(address),
-            Slot::Dormant(_) | Slot::Activating => panic!("activation is over before the next message"),
+    }
+
+    /// When there are too many wallets, asks some to leave that nobody has wanted for a while; and forgets records.
+    fn make_room<H: WalletHost<Address = A>>(&mut self, host: &mut H) {
+        for _ in 0..LOOKED_AT_MAX.min(self.slots.len()) {
+            if self.live <= self.live_max && self.dormant <= self.dormant_max {
+                return;
+            }
+            self.hand = (self.hand + 1) % self.slots.len();
+            let (live_is_full, dormant_is_full) =
+                (self.live > self.live_max, self.dormant > self.dormant_max);
+            match &mut self.slots[self.hand] {
+                Slot::Live { is_touched, .. } if live_is_full => {
+                    if !std::mem::replace(is_touched, false) {
+                        self.ask_to_leave(host);
+                    }
+                }
+                Slot::Dormant { wallet, is_touched } if dormant_is_full => {
+                    // Only what is durable can be read again.
+                    let can_go = wallet.last_seq <= self.core.sequencer.durable_seq();
+                    if !std::mem::replace(is_touched, false) && can_go {
+                        let id = wallet.terms.id;
+                        self.slots[self.hand] = Slot::Free;
+                        self.free.push(self.hand as u32);
+                        self.by_id.remove(&id);
+                        self.dormant -= 1;
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn ask_to_leave<H: WalletHost<Address = A>>(&mut self, host: &mut H) {
+        let slot = &mut self.slots[self.hand];
+        let Slot::Live { id, address, .. } = std::mem::replace(slot, Slot::Free) else {
+            panic!("only a live wallet is asked to leave");
+        };
+        host.deliver(&address, WalletMessage::Leave(PendingLeave::new(Arc::clone(&self.core), id)));
+        *slot = Slot::Leaving { address, parked: Vec::new() };
+        self.count_live(-1);
+    }
+
+    /// A wallet that was asked to leave has answered.
+    fn left<H: WalletHost<Address = A>>(
+        &mut self,
+        id: WalletId,
+        left: Option<Option<Box<Wallet>>>,
+        host: &mut H,
+    ) {
+        let place = *self.by_id.get(&id).expect("it stays in its slot until it has answered");
+        let slot = &mut self.slots[place as usize];
+        let Slot::Leaving { address, parked, .. } = std::mem::replace(slot, Slot::Free) else {
+            panic!("wallet {id} answers what it was not asked");
+        };
+        match left {
+            None => {
+                *slot = Slot::Live { id, address, is_touched: true };
+                self.count_live(1);
+            }
+            Some(Some(wallet)) => {
+                *slot = Slot::Dormant { wallet, is_touched: false };
+                self.dormant += 1;
+            }
+            Some(None) => {
+                self.by_id.remove(&id);
+                self.free.push(place);
+            }
+        }
+        for message in parked {
+            match message {
+                // What it was about had been done before the wallet left.
+                WalletMessage::Settled { .. } | WalletMessage::Released { .. } => {
+                    self.deliver_if_live(id, message, host);
+                }
+                message => self.deliver(id, message, host),
+            }
         }
     }
 }

@@ -1,9 +1,9 @@
-//! A core of its own for a test: mailboxes that the test reads, a journal in memory that is durable when the test says so,
+//! A core of its own for a test: mailboxes that the test reads, a simulated disk on which entries are durable when the test says so,
 //! and requests whose answers it looks at. It decides nothing.
 
 use crate::admission::Admission;
 use crate::claims::{Claim, Claims};
-use crate::core::{Core, CoreParts, ReadJob, Readers, Transport};
+use crate::core::{Core, CoreParts, ReadJob, Readers, Transport, WalletsInMemory};
 use crate::in_flight::InFlight;
 use crate::originals::Originals;
 use crate::outbox::Post;
@@ -13,9 +13,7 @@ use ledger::{
     AssetId, NewWallet, Order, Outcome, OverdraftLimit, Owner, Transfer, TransferId, WalletFlags, WalletId,
 };
 use parking_lot::Mutex;
-use persistence::{
-    Group, GroupCommit, Journal, JournalReader, LedgerClock, PersistenceError, Record, Records, Sequencer,
-};
+use persistence::{BooksOptions, GroupCommit, LedgerClock, LedgerReader, Sequencer, SimulatedDisk};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -60,42 +58,6 @@ impl Readers for Jobs {
     }
 }
 
-/// Everything is durable at once.
-#[derive(Debug, Default)]
-struct Memory(u64);
-
-impl Journal for Memory {
-    fn append_group(&mut self, group: &Group<'_>) -> Result<(), PersistenceError> {
-        self.0 += group.entry_ends.len() as u64;
-        Ok(())
-    }
-
-    fn durable_seq(&self) -> u64 {
-        self.0
-    }
-
-    fn reader(&self) -> Arc<dyn JournalReader> {
-        Arc::new(Unread)
-    }
-
-    fn close(self: Box<Self>) -> Result<(), PersistenceError> {
-        Ok(())
-    }
-}
-
-#[derive(Debug)]
-struct Unread;
-
-impl JournalReader for Unread {
-    fn read_from(&self, _: u64) -> Records {
-        Box::new(std::iter::empty())
-    }
-
-    fn record_holding(&self, _: u64) -> Result<Option<Record>, PersistenceError> {
-        Ok(None)
-    }
-}
-
 /// A core whose mailboxes the test reads.
 pub(crate) struct House {
     pub(crate) core: Arc<Core>,
@@ -107,15 +69,20 @@ pub(crate) struct House {
 impl House {
     pub(crate) fn new(closed: bool) -> Self {
         let jobs = Jobs::default();
+        let disk = SimulatedDisk::default();
+        let opened = disk.open(&BooksOptions::default(), &mut |_, _, _| Ok(()));
+        let opened = opened.expect("an empty disk can be opened");
         let sequencer = Arc::new(Sequencer::new(0, 0, Arc::new(LedgerClock::start(0))));
+        let index = Arc::new(opened.index);
+        let reader = LedgerReader::new(opened.journal.reader(), opened.books, Arc::clone(&index));
         let core = Core::new(CoreParts {
             sequencer: Arc::clone(&sequencer),
             claims: Claims::default(),
             originals: Originals::default(),
             assets: Vec::new(),
             admission: Arc::new(Admission::new(1, 1)),
-            journal: Arc::new(Unread),
-            index: Arc::default(),
+            reader,
+            wallets_in_memory: WalletsInMemory::default(),
             readers: Box::new(jobs.clone()),
             shards: SHARDS,
             shard_seed: 0,
@@ -124,7 +91,7 @@ impl House {
         });
         let mailboxes = Mailboxes { closed, ..Mailboxes::default() };
         core.connect(Box::new(mailboxes.clone()));
-        let commit = GroupCommit::new(sequencer, Box::new(Memory::default()), Arc::default());
+        let commit = GroupCommit::new(sequencer, opened.journal, index);
         Self { core, mailboxes, commit, jobs }
     }
 
@@ -179,7 +146,7 @@ impl House {
 
     pub(crate) fn outcome(&mut self, asked: &Asked) -> Outcome {
         if self.commit.take() {
-            self.commit.commit_taken().expect("memory does not fail");
+            self.commit.commit_taken().expect("the disk does not fail");
         }
         asked.outcome()
     }

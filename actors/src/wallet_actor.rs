@@ -54,7 +54,8 @@ pub(crate) struct WalletActor {
 
 impl WalletActor {
     pub(crate) fn new(id: WalletId, wallet: Option<Box<Wallet>>, thread: Rc<ShardThread>) -> Self {
-        Self { machine: Some(WalletMachine::new(id, wallet)), thread }
+        let head = thread.core.sequencer.appended_seq();
+        Self { machine: Some(WalletMachine::new(id, wallet, head)), thread }
     }
 }
 

@@ -13,13 +13,12 @@ use crate::outbox::Post;
 use crate::request::{PendingRead, WalletView};
 use crate::shard_machine::ShardMessage;
 use crate::ticket::Fate;
-use crate::trial_balance::PendingSum;
 use ledger::decide::decide;
 use ledger::{
     Circumstances, Decision, Effect, OpenReservations, Outcome, Part, RefusalDetail, Status, TransferId,
     Wallet, WalletId,
 };
-use persistence::{Committed, rebuild_wallet};
+use persistence::Committed;
 use slab::Slab;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -62,8 +61,10 @@ pub(crate) enum WalletMessage {
     Change(InFlight),
     /// The wallet is to be read.
     Read(PendingRead),
-    /// The wallet's part of a trial balance.
-    SumUp(PendingSum),
+    /// The wallet is to be read from the disk. The first message, if it comes.
+    Load,
+    /// The wallet is to leave memory, if it can.
+    Leave(PendingLeave),
     /// The wallet as the journal has it.
     Rebuilt {
         /// The restart that asked for it.
@@ -104,17 +105,15 @@ struct Reservation {
     effect: Effect,
 }
 
-/// The wallet as of the moment of a trial balance.
-#[derive(Debug)]
-struct Snapshot {
-    number: u64,
-    wallet: Option<Box<Wallet>>,
-}
-
 #[derive(Clone, Copy, Debug)]
 enum Mode {
     /// Decides.
     Ready,
+    /// Waits for what it is, for the first time; everything is parked. Nobody waits for anybody through this: it waits for
+    /// the disk alone.
+    Loading,
+    /// Has left memory: nothing comes any more.
+    Gone,
     /// Waits for its state from the journal; what holds no reservation elsewhere is parked.
     Rebuilding,
     /// Still waits, and longer than anybody is to wait for it: everything is turned away.
@@ -140,20 +139,19 @@ pub(crate) struct WalletMachine {
     parked: VecDeque<WalletMessage>,
     /// The newest head up to which this wallet has settled what it had reserved, or has been rebuilt.
     settled_seq: u64,
-    /// The wallet as of the moment of a trial balance that has not asked yet, kept because it has changed since.
-    snapshot: Option<Snapshot>,
-    /// The newest trial balance that needs nothing more to be kept: it has asked, or its snapshot is kept.
-    snapshot_number: u64,
-    /// Up to here the wallet was rebuilt; what it was before is not known here.
-    rebuilt_seq: u64,
+    /// The journal was asked for the state as of this entry.
+    asked_seq: u64,
     mode: Mode,
-    restarts: u64,
+    /// The number of the last restart or loading; among those of all wallets.
+    restart: u64,
     recent_restarts_ns: VecDeque<u64>,
 }
 
 impl WalletMachine {
-    /// The wallet as its shard knows it; `None` if it does not exist yet.
-    pub(crate) fn new(id: WalletId, wallet: Option<Box<Wallet>>) -> Self {
+    /// The wallet as its shard knows it; `None` if it has to be read first. Whatever it had reserved before is settled up to
+    /// `head`, the newest entry there is.
+    pub(crate) fn new(id: WalletId, wallet: Option<Box<Wallet>>, head: u64) -> Self {
+        let mode = if wallet.is_some() { Mode::Ready } else { Mode::Loading };
         Self {
             id,
             wallet,
@@ -162,12 +160,10 @@ impl WalletMachine {
             ending: BTreeSet::new(),
             waiting: VecDeque::new(),
             parked: VecDeque::new(),
-            settled_seq: 0,
-            snapshot: None,
-            snapshot_number: 0,
-            rebuilt_seq: 0,
-            mode: Mode::Ready,
-            restarts: 0,
+            settled_seq: head,
+            asked_seq: 0,
+            mode,
+            restart: 0,
             recent_restarts_ns: VecDeque::new(),
         }
     }
@@ -184,6 +180,12 @@ impl WalletMachine {
         matches!(self.mode, Mode::Quarantined)
     }
 
+    /// Whether it has left memory.
+    #[cfg(test)]
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self.mode, Mode::Gone)
+    }
+
     /// Whether nothing is open, waits or is parked here.
     #[cfg(test)]
     pub(crate) fn is_idle(&self) -> bool {
@@ -192,13 +194,18 @@ impl WalletMachine {
             && self.ending.is_empty()
             && self.waiting.is_empty()
             && self.parked.is_empty()
-            && !matches!(self.mode, Mode::Rebuilding | Mode::RebuildingTooLong)
+            && !matches!(self.mode, Mode::Loading | Mode::Rebuilding | Mode::RebuildingTooLong)
     }
 
     /// Handles one message. A panic in here means that the wallet is not to be trusted: see [`Self::restart`].
     pub(crate) fn handle(&mut self, message: WalletMessage, turn: &mut Turn<'_>) {
         match self.mode {
             Mode::Ready => self.handle_ready(message, turn),
+            Mode::Loading => self.handle_loading(message, turn),
+            Mode::Gone => {
+                let is_late = matches!(message, WalletMessage::LosePatience { .. });
+                assert!(is_late, "wallet {} has left, and {message:?} comes", self.id);
+            }
             Mode::Rebuilding | Mode::RebuildingTooLong => self.handle_rebuilding(message, turn),
             Mode::Quarantined => Self::turn_away(message, Status::WalletQuarantined, turn),
         }
@@ -231,9 +238,10 @@ impl WalletMachine {
                 self.decide_waiting(turn);
             }
             WalletMessage::Read(read) => self.read(read, turn),
-            WalletMessage::SumUp(sum) => self.sum_up(sum, turn),
+            WalletMessage::Leave(leave) => self.leave(leave, turn),
             // Of an earlier restart, which a later one has overtaken.
             WalletMessage::Rebuilt { .. } | WalletMessage::LosePatience { .. } => {}
+            WalletMessage::Load => panic!("wallet {} is known already", self.id),
         }
     }
 
@@ -263,7 +271,6 @@ impl WalletMachine {
     fn look_for_hold(&mut self, part: &Part, turn: &mut Turn<'_>) {
         if matches!(part.effect, Effect::Resolve { .. }) {
             let head = turn.core.sequencer.appended_seq();
-            self.keep_snapshot_before(head, turn.core);
             self.settle_up_to(head);
         }
     }
@@ -297,7 +304,6 @@ impl WalletMachine {
                 Ok(committed) => {
                     turn.core.inject_fault("committed", self.id);
                     let Committed { seq, timestamp_ns } = committed.committed;
-                    self.keep_snapshot_before(seq, turn.core);
                     self.existing().apply(&part.effect, seq, timestamp_ns);
                     turn.core.inject_fault("credited", self.id);
                     committed.announce(turn.post);
@@ -328,7 +334,6 @@ impl WalletMachine {
             // It was settled ahead of this message, perhaps by one that came to nothing: somebody may still wait for it.
             return self.decide_waiting(turn);
         };
-        self.keep_snapshot_before(seq, turn.core);
         self.existing().apply(&reservation.effect, seq, timestamp_ns);
         turn.core.inject_fault("debited", self.id);
         self.decide_waiting(turn);
@@ -382,7 +387,6 @@ impl WalletMachine {
     fn settle_before_change(&mut self, turn: &mut Turn<'_>) {
         if !self.reservations.is_empty() {
             let head = turn.core.sequencer.appended_seq();
-            self.keep_snapshot_before(head, turn.core);
             self.settle_up_to(head);
         }
     }
@@ -416,7 +420,6 @@ impl WalletMachine {
             Ok(_) => {
                 if let Some(committed) = in_flight.commit_change(turn.now_ns) {
                     turn.core.inject_fault("changed", self.id);
-                    self.keep_snapshot_before(committed.seq, turn.core);
                     self.existing().change(&change, committed.seq);
                 }
             }
@@ -443,7 +446,6 @@ impl WalletMachine {
         // Nobody else resolves the ticket of a creation, so it can only be committed.
         if let Some(committed) = in_flight.commit_wallet(turn.now_ns) {
             turn.core.inject_fault("created", self.id);
-            self.keep_snapshot_before(committed.seq, turn.core);
             self.wallet = Some(Box::new(Wallet::create(terms, committed.seq, committed.timestamp_ns)));
             self.decide_waiting(turn);
         }
@@ -453,30 +455,59 @@ impl WalletMachine {
     fn read(&mut self, read: PendingRead, turn: &mut Turn<'_>) {
         turn.core.inject_fault("read", self.id);
         let head = turn.core.sequencer.appended_seq();
-        self.keep_snapshot_before(head, turn.core);
         self.settle_up_to(head);
         turn.core.inject_fault("read_settled", self.id);
         read.finish(self.wallet.as_deref().map(|wallet| WalletView::of(wallet, head, turn.now_ns)));
         self.decide_waiting(turn);
     }
 
-    fn sum_up(&mut self, sum: PendingSum, turn: &mut Turn<'_>) {
-        turn.core.inject_fault("sum_up", self.id);
-        let moment = sum.moment();
-        if self.rebuilt_seq > moment.seq {
-            // Dropped, it is answered from the journal.
-            return;
+    /// Leaves memory if nothing is open here and nobody waits.
+    fn leave(&mut self, leave: PendingLeave, turn: &mut Turn<'_>) {
+        turn.core.inject_fault("leave", self.id);
+        self.forget_old_restarts(turn.now_ns);
+        let can_leave = self.reservations.is_empty()
+            && self.waiting.is_empty()
+            && self.parked.is_empty()
+            // What counts its restarts is not forgotten.
+            && self.recent_restarts_ns.is_empty();
+        if can_leave {
+            self.mode = Mode::Gone;
+            leave.leave(self.wallet.take(), turn.post);
         }
-        match self.snapshot.take() {
-            Some(snapshot) if snapshot.number == moment.number => sum.finish(snapshot.wallet.as_deref()),
-            _ => {
-                // Nothing above the moment has been applied, or the snapshot would have been kept.
-                self.settle_up_to(moment.seq);
-                self.snapshot_number = moment.number;
-                sum.finish(self.wallet.as_deref());
+    }
+
+    fn handle_loading(&mut self, message: WalletMessage, turn: &mut Turn<'_>) {
+        match message {
+            WalletMessage::Load => {
+                // A wallet that is not in memory has nothing that is not durable.
+                let head = turn.core.sequencer.durable_seq();
+                self.asked_seq = head;
+                self.restart = turn.core.next_restart_number();
+                self.ask_journal(head, turn.core);
             }
+            WalletMessage::Rebuilt { restart, wallet, as_of_seq } if restart == self.restart => {
+                turn.core.inject_fault("loaded", self.id);
+                self.become_known(wallet, as_of_seq, turn);
+            }
+            // Of reservations from before it left, which it has settled.
+            WalletMessage::Settled { .. } | WalletMessage::Released { .. } => {}
+            WalletMessage::Rebuilt { .. } | WalletMessage::LosePatience { .. } => {}
+            // Dropped, it is told that the wallet stays.
+            WalletMessage::Leave(_) => {}
+            message => self.parked.push_back(message),
         }
-        self.decide_waiting(turn);
+    }
+
+    /// The journal has said what it is.
+    fn become_known(&mut self, wallet: Option<Box<Wallet>>, as_of_seq: u64, turn: &mut Turn<'_>) {
+        assert_eq!(as_of_seq, self.asked_seq, "the journal was asked for the state as of one entry");
+        self.wallet = wallet;
+        self.mode = Mode::Ready;
+        // Before what is still in the mailbox, and in the order in which it came. What a panic interrupts here stays
+        // parked for the next restart.
+        while let Some(message) = self.parked.pop_front() {
+            self.handle_ready(message, turn);
+        }
     }
 
     /// Applies what was reserved here and is committed up to `head`, though the message that says so is still under
@@ -504,20 +535,6 @@ impl WalletMachine {
         }
     }
 
-    /// Before entries up to `seq` are applied, some of them above the moment of a trial balance that has not asked yet,
-    /// keeps the wallet as of that moment.
-    fn keep_snapshot_before(&mut self, seq: u64, core: &Core) {
-        let moment = core.moment.newest();
-        if self.snapshot_number >= moment.number || seq <= moment.seq || self.rebuilt_seq > moment.seq {
-            return;
-        }
-        self.settle_up_to(moment.seq);
-        core.inject_fault("snapshot", self.id);
-        self.snapshot_number = moment.number;
-        let wallet = self.wallet.as_ref().map(|wallet| Box::new(wallet.without_holds()));
-        self.snapshot = Some(Snapshot { number: moment.number, wallet });
-    }
-
     fn existing(&mut self) -> &mut Wallet {
         self.wallet.as_deref_mut().expect("what was decided on exists")
     }
@@ -525,12 +542,10 @@ impl WalletMachine {
     /// The wallet has failed: cancels what is open, and asks the journal for the state up to here. Returns the number
     /// of the restart, for [`WalletMessage::LosePatience`]; `None` if the wallet is quarantined now.
     pub(crate) fn restart(&mut self, turn: &mut Turn<'_>) -> Option<u64> {
-        self.restarts += 1;
+        self.restart = turn.core.next_restart_number();
         turn.core.metrics.restarts.increment(1);
         self.recent_restarts_ns.push_back(turn.now_ns);
-        while self.recent_restarts_ns.front().is_some_and(|&at| at + RESTART_WINDOW_NS < turn.now_ns) {
-            self.recent_restarts_ns.pop_front();
-        }
+        self.forget_old_restarts(turn.now_ns);
 
         // What other wallets decide on the strength of a reservation here is cancelled, unless they have committed:
         // then it is in the journal up to the head. The reservations themselves are forgotten.
@@ -548,10 +563,8 @@ impl WalletMachine {
         self.open = OpenReservations::default();
         self.ending.clear();
         self.wallet = None;
-        self.snapshot = None;
-        self.snapshot_number = 0;
         self.settled_seq = head;
-        self.rebuilt_seq = head;
+        self.asked_seq = head;
 
         for in_flight in std::mem::take(&mut self.waiting).into_iter().rev() {
             let message = if in_flight.change().is_some() {
@@ -571,11 +584,17 @@ impl WalletMachine {
         tracing::warn!(wallet = %self.id, head, "restarted: to be rebuilt from the journal");
         self.mode = Mode::Rebuilding;
         self.ask_journal(head, turn.core);
-        Some(self.restarts)
+        Some(self.restart)
+    }
+
+    fn forget_old_restarts(&mut self, now_ns: u64) {
+        while self.recent_restarts_ns.front().is_some_and(|&at| at + RESTART_WINDOW_NS < now_ns) {
+            self.recent_restarts_ns.pop_front();
+        }
     }
 
     fn ask_journal(&self, head: u64, core: &Arc<Core>) {
-        let (id, restart) = (self.id, self.restarts);
+        let (id, restart) = (self.id, self.restart);
         let core = Arc::clone(core);
         let sequencer = Arc::clone(&core.sequencer);
         let read = move |durable: Result<(), _>| {
@@ -586,7 +605,7 @@ impl WalletMachine {
             let reading = Arc::clone(&core);
             core.read_soon(move || {
                 reading.inject_fault("rebuild", id);
-                match rebuild_wallet(reading.journal.as_ref(), &reading.index, id, head) {
+                match reading.reader.wallet_as_of(id, head) {
                     Ok(wallet) => {
                         let wallet = wallet.map(Box::new);
                         let message = ShardMessage::Rebuilt { id, restart, wallet, as_of_seq: head };
@@ -601,21 +620,11 @@ impl WalletMachine {
 
     fn handle_rebuilding(&mut self, message: WalletMessage, turn: &mut Turn<'_>) {
         match message {
-            WalletMessage::Rebuilt { restart, wallet, as_of_seq } if restart == self.restarts => {
-                assert_eq!(
-                    as_of_seq, self.rebuilt_seq,
-                    "the journal was asked for the state as of the restart"
-                );
+            WalletMessage::Rebuilt { restart, wallet, as_of_seq } if restart == self.restart => {
                 turn.core.inject_fault("rebuilt", self.id);
-                self.wallet = wallet;
-                self.mode = Mode::Ready;
-                // Before what is still in the mailbox, and in the order in which it came. What a panic interrupts here
-                // stays parked for the next restart.
-                while let Some(message) = self.parked.pop_front() {
-                    self.handle_ready(message, turn);
-                }
+                self.become_known(wallet, as_of_seq, turn);
             }
-            WalletMessage::LosePatience { restart } if restart == self.restarts => {
+            WalletMessage::LosePatience { restart } if restart == self.restart => {
                 turn.core.inject_fault("lose_patience", self.id);
                 self.mode = Mode::RebuildingTooLong;
                 self.turn_parked_away(Status::Unavailable, turn);
@@ -629,12 +638,13 @@ impl WalletMachine {
             WalletMessage::Settled { committed: Committed { seq, .. }, .. } => {
                 assert!(seq <= self.settled_seq, "entry {seq} was committed on a cancelled ticket");
             }
-            // Of an earlier restart; or about a reservation that is forgotten; or a sum, which answers from the journal
-            // when it is dropped.
+            // Of an earlier restart; or about a reservation that is forgotten; or to leave, which tells that it stays when it
+            // is dropped. That it was to be loaded is the same as to be rebuilt.
             WalletMessage::Rebuilt { .. }
             | WalletMessage::LosePatience { .. }
             | WalletMessage::Released { .. }
-            | WalletMessage::SumUp(_) => {}
+            | WalletMessage::Load
+            | WalletMessage::Leave(_) => {}
             message @ (WalletMessage::Begin(_)
             | WalletMessage::Create(_)
             | WalletMessage::Change(_)
@@ -664,11 +674,41 @@ impl WalletMachine {
             }
             // Dropped, these answer for themselves.
             WalletMessage::Read(_)
-            | WalletMessage::SumUp(_)
+            | WalletMessage::Load
+            | WalletMessage::Leave(_)
             | WalletMessage::Settled { .. }
             | WalletMessage::Released { .. }
             | WalletMessage::Rebuilt { .. }
             | WalletMessage::LosePatience { .. } => {}
+        }
+    }
+}
+
+/// The question whether a wallet can leave memory, on its way to it: dropped without an answer, the shard is told that it
+/// stays, so that nobody waits there for ever.
+#[derive(Debug)]
+pub(crate) struct PendingLeave {
+    core: Arc<Core>,
+    id: WalletId,
+    answered: bool,
+}
+
+impl PendingLeave {
+    pub(crate) fn new(core: Arc<Core>, id: WalletId) -> Self {
+        Self { core, id, answered: false }
+    }
+
+    /// It leaves.
+    fn leave(mut self, wallet: Option<Box<Wallet>>, post: &mut dyn Post) {
+        self.answered = true;
+        post.post(self.core.shard_of(self.id), ShardMessage::Left { id: self.id, left: Some(wallet) });
+    }
+}
+
+impl Drop for PendingLeave {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.core.post(self.core.shard_of(self.id), ShardMessage::Left { id: self.id, left: None });
         }
     }
 }

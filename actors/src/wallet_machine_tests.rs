@@ -10,7 +10,7 @@ const SECOND: u64 = 1_000_000_000;
 fn a_wallet_is_quarantined_by_more_than_five_restarts_within_a_minute_and_not_by_fewer_or_slower_ones() {
     let check = |restarts_ns: &[u64], is_quarantined_by: Option<usize>| {
         let house = House::new(false);
-        let mut machine = WalletMachine::new(WalletId(1), None);
+        let mut machine = WalletMachine::new(WalletId(1), None, 0);
         for (index, &now_ns) in restarts_ns.iter().enumerate() {
             let mut post = house.mailboxes.clone();
             let mut turn = Turn { core: &house.core, now_ns, post: &mut post };

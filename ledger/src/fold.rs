@@ -4,8 +4,8 @@ use crate::asset::Asset;
 use crate::decide::{Circumstances, Decision, decide};
 use crate::entry::Entry;
 use crate::identity::{AssetId, TransferId, WalletId};
-use crate::order::{LEGS_MAX, Leg, Order, OrderKind, Pending, Reversal, Side, check_legs};
-use crate::original::{Facts, HoldState, Original, ReversedFacts, expire, resolve};
+use crate::order::{LEGS_MAX, Order, OrderKind, Pending, Reversal};
+use crate::original::{Facts, HoldState, Original, expire, resolve};
 use crate::route::{HoldTerms, Route};
 use crate::status::{Refusal, RefusalDetail, Status};
 use crate::wallet::Wallet;
@@ -189,7 +189,7 @@ impl Fold {
         // What was moved is kept here only once something was moved back of it: the first to do so is taken at its word.
         if let (None, Facts::Reversed(facts)) = (&original, facts) {
             original =
-                Some(original_of(facts).ok_or_else(|| format!("moves back legs that none has: {facts:?}"))?);
+                Some(facts.original().ok_or_else(|| format!("moves back legs that none has: {facts:?}"))?);
         }
         let expected = match entry.clone().into_order() {
             Some((order, _)) => resolve(&order, original.as_ref(), timestamp_ns)
@@ -222,7 +222,7 @@ impl Fold {
     /// What becomes of the earlier order by an entry that was checked.
     fn progress(&mut self, id: TransferId, kind: OrderKind, facts: &Facts) {
         let original = self.original(id).or_else(|| match facts {
-            Facts::Reversed(facts) => original_of(facts),
+            Facts::Reversed(facts) => facts.original(),
             Facts::Hold(_) => None,
         });
         let mut original = original.expect("the entry was checked against it");
@@ -295,22 +295,6 @@ impl Fold {
         }
         totals
     }
-}
-
-/// What must have been moved, if this is what moves back of it; `None` if nothing can have been.
-fn original_of(facts: &ReversedFacts) -> Option<Original> {
-    let ReversedFacts { legs, of_transaction, original_amount, .. } = facts;
-    let (is_transaction, amount) = (*of_transaction, *original_amount);
-    let back: Box<[Leg]> =
-        if is_transaction { legs.clone() } else { legs.iter().map(|leg| Leg { amount, ..*leg }).collect() };
-    let sides = back.iter().map(|leg| leg.side);
-    let is_right = if is_transaction { amount == 1 } else { sides.eq([Side::Debit, Side::Credit]) };
-    (is_right && check_legs(&back).is_ok()).then_some(Original::Moved {
-        back,
-        is_transaction,
-        amount,
-        reversed: 0,
-    })
 }
 
 /// Whether a reversal can have been refused so, of which nothing was moved back before: it is not known here whether and

@@ -3,7 +3,7 @@
 //! Whoever calls makes sure that orders about one original are decided one after another.
 
 use crate::identity::{AssetId, TransferId, WalletId};
-use crate::order::{Leg, Order, OrderKind, Pending, Post, Reversal, Side};
+use crate::order::{Leg, Order, OrderKind, Pending, Post, Reversal, Side, check_legs};
 use crate::route::{HoldTerms, Route, expires_at_ns, has_expired};
 use crate::status::{Refusal, RefusalDetail, Status};
 use crate::transfer::Transfer;
@@ -104,6 +104,28 @@ pub struct ReversedFacts {
     pub amount: u128,
     /// How much the original had moved.
     pub original_amount: u128,
+}
+
+impl ReversedFacts {
+    /// What must have been moved, if this is what moves back of it, before anything moved back; `None` if nothing can have
+    /// been.
+    pub fn original(&self) -> Option<Original> {
+        let Self { legs, of_transaction, original_amount, .. } = self;
+        let (is_transaction, amount) = (*of_transaction, *original_amount);
+        let back: Box<[Leg]> = if is_transaction {
+            legs.clone()
+        } else {
+            legs.iter().map(|leg| Leg { amount, ..*leg }).collect()
+        };
+        let sides = back.iter().map(|leg| leg.side);
+        let is_right = if is_transaction { amount == 1 } else { sides.eq([Side::Debit, Side::Credit]) };
+        (is_right && check_legs(&back).is_ok()).then_some(Original::Moved {
+            back,
+            is_transaction,
+            amount,
+            reversed: 0,
+        })
+    }
 }
 
 impl Original {

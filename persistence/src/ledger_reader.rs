@@ -12,7 +12,7 @@ use crate::entry_codec::{creates_wallet, decode_entry};
 use crate::error::PersistenceError;
 use crate::journal::{JournalReader, Records};
 use crate::record::Record;
-use crate::recovered_ledger::{read_entries, replay_one};
+use crate::replay::{read_entries, replay_one};
 use crate::wallet_index::WalletIndex;
 use ledger::fold::{AssetTotals, FoldFault};
 use ledger::holds::Hold;
@@ -101,6 +101,21 @@ impl LedgerReader {
     /// The books.
     pub fn books(&self) -> &Arc<Books> {
         &self.books
+    }
+
+    /// The newest view of the books.
+    pub fn view(&self) -> Arc<BooksView> {
+        self.books.view()
+    }
+
+    /// The entry that decided an order, if the books hold it.
+    pub fn seq_of(&self, id: TransferId) -> Result<Option<u64>, PersistenceError> {
+        self.books.view().seq_of(id)
+    }
+
+    /// The books hold everything up to `seq`: the index need not any more.
+    pub fn forget_through(&self, seq: u64) {
+        self.index.forget_through(seq);
     }
 
     /// All records.

@@ -2,8 +2,8 @@
 //!
 //! The journal of opaque entries (write-ahead, durable before it is acknowledged), its head, and the opening, checking
 //! and refusing of a data directory; above it the sequencer that gives entries their place, and the writer that makes
-//! them durable. The lower half (`record` to `recovery`) does not know what an entry means; [`entry_codec`] and
-//! `recovered_ledger` do.
+//! them durable; beside it the books, which the bookkeeper folds from the journal, and the reader over both. The lower half
+//! (`record` to `recovery`) does not know what an entry means; [`entry_codec`], `replay`, `opened_ledger` and the books do.
 
 mod bookkeeper;
 #[cfg(all(test, not(bursar_loom)))]
@@ -22,6 +22,7 @@ mod durable_write;
 mod engine;
 pub mod entry_codec;
 mod error;
+mod fold_lag;
 mod free_space;
 mod head_file;
 mod journal;
@@ -38,12 +39,12 @@ mod record_journal;
 #[cfg(test)]
 mod record_journal_tests;
 mod record_store;
-mod recovered_ledger;
-#[cfg(test)]
-mod recovered_ledger_tests;
 mod recovery;
 #[cfg(test)]
 mod recovery_tests;
+mod replay;
+#[cfg(test)]
+mod replay_tests;
 mod scratch_copy;
 mod sequencer;
 #[cfg(all(test, not(bursar_loom)))]
@@ -57,7 +58,7 @@ mod writer;
 
 pub use bookkeeper::{Bookkeeper, BookkeeperThread, FoldPace, Folded, OnView};
 pub use books::rebuild::{RebuildReport, rebuild_books};
-pub use books::verification::verify_with_books;
+pub use books::verification::{OnVerified, VerifyReport, verify, verify_and_read};
 pub use books::view::{BooksView, Direction, Page, WalletQuery};
 pub use books::window::WindowLimits;
 pub use books::{Books, BooksOptions, id_filter::IdFilter, rows::HistoryRow, rows::Marker};
@@ -65,16 +66,15 @@ pub use clock::{Clock, LedgerClock};
 pub use data_directory::{DATA_FORMAT, DataDirectory};
 pub use durability_gate::{Poisoned, Waiter};
 pub use error::{BooksDamage, Damage, PersistenceError};
+pub use fold_lag::FoldLag;
 pub use free_space::free_bytes;
 pub use journal::{ChainPoint, Group, Journal, JournalReader, JournalTrimmer, Records};
 pub use ledger_reader::{LedgerReader, StatementQuery, WholeJournal};
-pub use opened_ledger::{OnEntry, OpenedLedger, open_with_books};
+pub use opened_ledger::{OnEntry, OpenedLedger, open_ledger};
 pub use record::{Record, RecordError};
 pub use record_journal::RecordJournal;
-pub use recovered_ledger::{
-    RecoveredLedger, VerifyReport, open_ledger, read_entries, rebuild_wallet, verify,
-};
 pub use recovery::{DroppedTail, OnRecord, OpenOptions, OpenedJournal, RecoveryReport, examine, open};
+pub use replay::read_entries;
 pub use sequencer::{Committed, CriticalSection, Sequencer};
 #[cfg(any(test, feature = "simulated-disk"))]
 pub use simulated_disk::{Choose, Crash, DiskFailure, SimulatedDisk};

@@ -7,6 +7,7 @@ use crate::clock::{implausible_wall_clock, wall_clock_ns};
 use crate::entry_codec::decode_entry;
 use crate::error::PersistenceError;
 use crate::journal::{ChainPoint, Journal};
+use crate::record::Record;
 use crate::recovery::{OpenOptions, OpenedJournal, RecoveryReport, open_above};
 use crate::scratch_copy::ScratchCopy;
 use crate::wallet_index::WalletIndex;
@@ -39,7 +40,7 @@ pub type OnEntry<'a> = dyn FnMut(u64, u64, Entry) -> Result<(), PersistenceError
 ///
 /// With `accept_clock`, a wall clock far from the newest entry is not a reason to refuse. What the options say to be held elsewhere
 /// is not looked at: the books say it.
-pub fn open_with_books(
+pub fn open_ledger(
     path: &Path,
     options: &OpenOptions,
     books_options: &BooksOptions,
@@ -71,14 +72,8 @@ pub fn open_with_books(
             }
             Ok(())
         })?;
-        // Given away only now, when all of it has been checked.
-        for record in above {
-            for (seq, timestamp_ns, payload) in record.entries() {
-                let entry = decode_entry(seq, payload)?;
-                entry.wallets().for_each(|wallet| index.push(wallet, seq));
-                on_entry(seq, timestamp_ns, entry)?;
-                last_timestamp_ns = timestamp_ns;
-            }
+        if let Some(newest_ns) = give_away(&above, &index, on_entry)? {
+            last_timestamp_ns = newest_ns;
         }
         opened
     };
@@ -97,4 +92,23 @@ pub fn open_with_books(
     let last_seq = report.last_seq;
     let (journal, books) = (Box::new(journal), Arc::new(books));
     Ok(OpenedLedger { journal, books, index, last_seq, last_timestamp_ns, report })
+}
+
+/// Gives the entries of records away and notes which wallets they change, once all of the journal has been checked. Returns the time
+/// of the newest.
+pub(crate) fn give_away(
+    records: &[Record],
+    index: &WalletIndex,
+    on_entry: &mut OnEntry<'_>,
+) -> Result<Option<u64>, PersistenceError> {
+    let mut newest_ns = None;
+    for record in records {
+        for (seq, timestamp_ns, payload) in record.entries() {
+            let entry = decode_entry(seq, payload)?;
+            entry.wallets().for_each(|wallet| index.push(wallet, seq));
+            on_entry(seq, timestamp_ns, entry)?;
+            newest_ns = Some(timestamp_ns);
+        }
+    }
+    Ok(newest_ns)
 }

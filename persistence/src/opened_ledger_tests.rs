@@ -4,13 +4,13 @@ use crate::bookkeeper::{Bookkeeper, Folded};
 use crate::books::books_tests::{all_rows, check, options};
 use crate::books::invented_ledger::{Chance, InventedLedger};
 use crate::books::rebuild::rebuild_books;
-use crate::books::verification::verify_with_books;
+use crate::books::verification::verify;
 use crate::books::{Books, BooksOptions};
 use crate::entry_codec::encode_entry;
 use crate::error::PersistenceError;
 use crate::journal::{Group, Journal};
 use crate::ledger_reader::LedgerReader;
-use crate::opened_ledger::{OpenedLedger, open_with_books};
+use crate::opened_ledger::{OpenedLedger, open_ledger};
 use crate::record::push_entry;
 use crate::recovery::OpenOptions;
 use crate::scratch_copy::{copy_directory, for_each_file};
@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 fn open(path: &Path, options: &BooksOptions) -> (OpenedLedger, Vec<(u64, u64, Entry)>) {
     let mut above = Vec::new();
-    let opened = open_with_books(path, &OpenOptions::default(), options, true, &mut |seq, time, entry| {
+    let opened = open_ledger(path, &OpenOptions::default(), options, true, &mut |seq, time, entry| {
         above.push((seq, time, entry));
         Ok(())
     });
@@ -107,7 +107,7 @@ fn a_directory_with_books_is_verified_without_being_changed_and_its_books_can_be
     let options = options(40, 0);
     let ledger = written(&data, &options);
     let before = contents(&data);
-    let report = verify_with_books(&data).unwrap();
+    let report = verify(&data).unwrap();
     assert_eq!(report.wallets, ledger.fold.wallets.len() as u64);
     assert_eq!(report.transfers + report.refused, ledger.ids.len() as u64);
     assert_eq!(contents(&data), before);
@@ -115,12 +115,12 @@ fn a_directory_with_books_is_verified_without_being_changed_and_its_books_can_be
     let rows = all_rows(&Books::open(&data.join("books"), &options).unwrap().view());
     // Whatever becomes of everything but the records.
     fs::remove_file(data.join("books/ids.filter.1")).unwrap();
-    let refused = open_with_books(&data, &OpenOptions::default(), &options, true, &mut |_, _, _| Ok(()));
+    let refused = open_ledger(&data, &OpenOptions::default(), &options, true, &mut |_, _, _| Ok(()));
     let refused = refused.unwrap_err().to_string();
     assert!(refused.contains("ids.filter.1") && refused.contains("rebuild"), "{refused}");
     let report = rebuild_books(&data, &options).unwrap();
     assert_eq!((report.seq, report.above), (130, 20));
-    verify_with_books(&data).unwrap();
+    verify(&data).unwrap();
     let (opened, above) = open(&data, &options);
     assert_eq!((opened.books.view().seq(), above.len()), (130, 20));
     assert_eq!(all_rows(&opened.books.view()), rows);
@@ -158,7 +158,7 @@ fn whatever_file_of_the_books_is_damaged_it_is_found_or_does_no_harm() {
             let copy = directory.path().join("copy");
             copy_directory(&data, &copy).unwrap();
             fs::write(copy.join(name), damaged).unwrap();
-            if let Err(error) = verify_with_books(&copy) {
+            if let Err(error) = verify(&copy) {
                 found += 1;
                 let of_books = matches!(error, PersistenceError::DamagedBooks { .. });
                 assert!(of_books, "{}: {error}", name.display());

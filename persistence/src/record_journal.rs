@@ -171,6 +171,9 @@ impl JournalReader for RecordReader {
     fn read_from(&self, from_seq: u64) -> Records {
         let durable_seq = self.durable_seq.load(Ordering::Acquire);
         let from_seq = from_seq.max(1);
+        if from_seq > durable_seq {
+            return Box::new(std::iter::empty());
+        }
         let start = self.values.at_or_below(from_seq).and_then(|before| {
             let first = before.and_then(|(key, _)| Some(u64::from_be_bytes((*key).try_into().ok()?)));
             self.values.range(first.unwrap_or(from_seq), durable_seq)

@@ -6,16 +6,20 @@
 //! in any order, whole or torn. It never loses or changes what was synced; that is corruption, and tested elsewhere.
 
 use crate::{
+    books::{
+        Books, BooksOptions,
+        store::{Rows, Space},
+    },
     chain::Chain,
     error::PersistenceError,
     head_file::{HeadFile, HeadSlots},
     journal::ChainPoint,
+    opened_ledger::{OnEntry, OpenedLedger, give_away},
     record::SharedBytes,
     record_store::{KeyAndValue, KeysAndValues, RecordStore, StoredValues},
-    recovered_ledger::{RecoveredLedger, Replay},
     recovery::{RecoveryReport, take_over, walk},
+    wallet_index::WalletIndex,
 };
-use ledger::TransferId;
 use parking_lot::Mutex;
 use std::{
     collections::BTreeMap,
@@ -48,7 +52,7 @@ pub enum Crash {
     PowerLoss,
 }
 
-/// A simulated disk with one journal on it. Clones are the same disk.
+/// A simulated disk with one ledger on it. Clones are the same disk.
 #[derive(Clone, Debug)]
 pub struct SimulatedDisk {
     state: Arc<Mutex<State>>,
@@ -62,6 +66,9 @@ enum Change {
     RemoveThrough { key: u64 },
 }
 
+/// The rows of each keyspace of the books. Snapshots share them.
+pub(crate) type SimulatedSpaces = [Arc<BTreeMap<Vec<u8>, Vec<u8>>>; 4];
+
 #[derive(Debug)]
 struct State {
     /// As a power loss would leave the values for sure.
@@ -74,6 +81,9 @@ struct State {
     head_synced: Vec<u8>,
     head_unsynced: Vec<(usize, Vec<u8>)>,
     head_visible: Vec<u8>,
+    /// What the books' engine says is durable, it has synced.
+    books: SimulatedSpaces,
+    filter_files: BTreeMap<u32, Arc<[u8]>>,
     operations: u64,
     failure: Option<(u64, DiskFailure)>,
     failed: bool,
@@ -131,6 +141,8 @@ impl Default for SimulatedDisk {
             head_synced: head.clone(),
             head_unsynced: Vec::new(),
             head_visible: head,
+            books: SimulatedSpaces::default(),
+            filter_files: BTreeMap::new(),
             operations: 0,
             failure: None,
             failed: false,
@@ -143,25 +155,86 @@ impl SimulatedDisk {
     /// Opens the ledger on the disk, as the server does after anything but a clean stop.
     pub fn open(
         &self,
-        on_id: &mut dyn FnMut(TransferId, u64) -> bool,
-    ) -> Result<RecoveredLedger, PersistenceError> {
+        books_options: &BooksOptions,
+        on_entry: &mut OnEntry<'_>,
+    ) -> Result<OpenedLedger, PersistenceError> {
         // What is read has to be on the disk and not only in memory: `recovery::look` does the same to the files.
         HeadSlots::sync(self).map_err(self.fault("sync"))?;
         let mut store = Box::new(self.clone());
         self.state.lock().flush_all();
         RecordStore::sync(&mut *store)?;
+        let books = Books::open_simulated(self, books_options)?;
+        let held = books.view().chain_point();
         let read = HeadFile::decode(&self.state.lock().head_visible, &self.path)?;
-        let acknowledged = read.head.point;
-        let mut chain = Chain::new(acknowledged, ChainPoint::default());
+        let acknowledged = if held.seq > read.head.point.seq { held } else { read.head.point };
+        let mut chain = Chain::new(acknowledged, held);
         let mut report = RecoveryReport { head_seq: acknowledged.seq, ..RecoveryReport::default() };
-        let mut replay = Replay::default();
+        let mut above = Vec::new();
         let has_tail = walk(&*store.values(), &mut chain, &self.path, &mut report, &mut |record| {
-            replay.apply(record, on_id)
+            if record.last_seq() > held.seq {
+                above.push(record.clone());
+            }
+            Ok(())
         })?;
         let head = HeadFile::over(Box::new(self.clone()), &self.path, &read);
-        let journal = take_over(store, head, &chain, acknowledged, has_tail)?;
-        let (fold, index) = replay.finish()?;
-        Ok(RecoveredLedger { journal: Box::new(journal), fold, index, report })
+        let journal = Box::new(take_over(store, head, &chain, acknowledged, has_tail)?);
+        let index = WalletIndex::default();
+        let newest_ns = give_away(&above, &index, on_entry)?;
+        let last_timestamp_ns = newest_ns.unwrap_or(books.view().last_timestamp_ns());
+        index.forget_through(held.seq);
+        let last_seq = report.last_seq;
+        Ok(OpenedLedger { journal, books: Arc::new(books), index, last_seq, last_timestamp_ns, report })
+    }
+
+    /// What errors about the books name.
+    pub(crate) fn books_path(&self) -> PathBuf {
+        self.path.join("books")
+    }
+
+    /// Whether nothing was ever written into the books.
+    pub(crate) fn has_no_books(&self) -> bool {
+        self.books_spaces().iter().all(|rows| rows.is_empty())
+    }
+
+    /// The books' keyspaces as they are now.
+    pub(crate) fn books_spaces(&self) -> SimulatedSpaces {
+        self.state.lock().books.clone()
+    }
+
+    /// Puts rows into keyspaces of the books: all or none of them, and durably. When that fails, nobody knows which.
+    pub(crate) fn change_books(&self, parts: &mut [(Space, &mut Rows<'_>)]) -> Result<(), PersistenceError> {
+        let mut changed = self.books_spaces();
+        for (space, rows) in parts {
+            let rows_of = Arc::make_mut(&mut changed[*space as usize]);
+            rows(&mut |key, value| {
+                match value {
+                    Some(value) => rows_of.insert(key.to_vec(), value.to_vec()),
+                    None => rows_of.remove(key),
+                };
+                Ok(())
+            })?;
+        }
+        let mut state = self.state.lock();
+        let operated = state.operate();
+        if operated.is_ok() || state.operations.is_multiple_of(2) {
+            state.books = changed;
+        }
+        operated.map_err(self.fault("write"))
+    }
+
+    /// A file of the id filter.
+    pub(crate) fn filter_file(&self, number: u32) -> Option<Arc<[u8]>> {
+        self.state.lock().filter_files.get(&number).cloned()
+    }
+
+    /// Replaces a file of the id filter, durably. When that fails, nobody knows whether it did.
+    pub(crate) fn write_filter_file(&self, number: u32, file: Vec<u8>) -> Result<(), PersistenceError> {
+        let mut state = self.state.lock();
+        let operated = state.operate();
+        if operated.is_ok() || state.operations.is_multiple_of(2) {
+            state.filter_files.insert(number, file.into());
+        }
+        operated.map_err(self.fault("write"))
     }
 
     /// The newest entry of which the head on the disk says that it was acknowledged, whatever happens now.
@@ -225,6 +298,8 @@ impl SimulatedDisk {
                 head_synced: head.clone(),
                 head_unsynced: Vec::new(),
                 head_visible: head,
+                books: state.books.clone(),
+                filter_files: state.filter_files.clone(),
                 operations: 0,
                 failure: None,
                 failed: false,
@@ -238,6 +313,8 @@ impl SimulatedDisk {
                 head_synced: state.head_synced.clone(),
                 head_unsynced,
                 head_visible: head,
+                books: state.books.clone(),
+                filter_files: state.filter_files.clone(),
                 operations: 0,
                 failure: None,
                 failed: false,

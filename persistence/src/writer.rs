@@ -5,6 +5,7 @@
 //! at once; under load, groups grow by themselves. After any error the journal is poisoned, and nothing is tried again.
 
 use crate::error::PersistenceError;
+use crate::fold_lag::FoldLag;
 use crate::journal::Journal;
 use crate::sequencer::{Gathered, Sequencer};
 use crate::wallet_index::WalletIndex;
@@ -32,6 +33,7 @@ pub struct GroupCommit {
     sequencer: Arc<Sequencer>,
     journal: Box<dyn Journal>,
     index: Arc<WalletIndex>,
+    lag: Option<Arc<FoldLag>>,
     spare: Gathered,
     /// Only between two steps: see [`Self::take`].
     taken: Option<Gathered>,
@@ -75,11 +77,19 @@ impl GroupCommit {
             sequencer,
             journal,
             index,
+            lag: None,
             spare: Gathered::default(),
             taken: None,
             pulse: Arc::default(),
             metrics,
         }
+    }
+
+    /// From now on waits, before each group, for books that are too far behind.
+    #[must_use]
+    pub fn held_back_by(mut self, lag: Arc<FoldLag>) -> Self {
+        self.lag = Some(lag);
+        self
     }
 
     /// For a caller that steps instead of running: takes what has gathered, if anything has; says whether it had.
@@ -100,10 +110,15 @@ impl GroupCommit {
 
     /// Goes on until the sequencer stops.
     fn run(&mut self) -> Result<(), PersistenceError> {
-        while let Some(group) = self.sequencer.take_gathered(std::mem::take(&mut self.spare)) {
+        loop {
+            if let Some(lag) = &self.lag {
+                lag.wait(self.sequencer.durable_seq());
+            }
+            let Some(group) = self.sequencer.take_gathered(std::mem::take(&mut self.spare)) else {
+                return Ok(());
+            };
             self.commit(group)?;
         }
-        Ok(())
     }
 
     fn commit(&mut self, mut group: Gathered) -> Result<(), PersistenceError> {

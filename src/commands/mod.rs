@@ -11,6 +11,7 @@ pub mod man;
 mod order_report;
 pub mod ping;
 pub mod post;
+pub mod rebuild;
 pub mod reverse;
 mod statement;
 pub mod transaction;

@@ -3,7 +3,9 @@
 use crate::books::{USD, system_wallet};
 use crate::server::PATIENCE;
 use actix_rt::{System, SystemRunner};
-use actors::{Answer, Answered, Engine, EngineOptions, FaultHook, Operations, WalletView};
+use actors::{
+    Answer, Answered, BooksOptions, Engine, EngineOptions, FaultHook, Operations, WalletView, WalletsInMemory,
+};
 use ledger::fold::AssetTotals;
 use ledger::{Asset, AssetCode, NewWallet, Order, Outcome, Status, Transfer, WalletId};
 use std::path::Path;
@@ -26,6 +28,9 @@ impl RunningLedger {
             shards,
             operations_max: 100_000,
             request_bytes_max: 100 << 20,
+            wallets_in_memory: WalletsInMemory::default(),
+            books: BooksOptions::default(),
+            books_lag_max: 2_000_000,
             accept_clock: false,
             fault_hook,
         };

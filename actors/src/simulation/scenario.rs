@@ -3,8 +3,9 @@
 use super::clients::Clients;
 use super::history::History;
 use super::oracle::{self, Call, Troubles};
-use super::world::{PANICKED, World};
+use super::world::{PANICKED, Start, Step, World};
 use crate::admission::Rejection;
+use crate::core::WalletsInMemory;
 use crate::request::Answer;
 use crate::simulation::clients::Asked;
 use ledger::{OrderKind, Status};
@@ -36,6 +37,7 @@ pub(super) struct Figures {
     fatal_panics: u64,
     rejections: u64,
     unknown: u64,
+    folds: u64,
     /// How often each kind of order was done, and each refusal journaled.
     kinds: BTreeMap<&'static str, u64>,
 }
@@ -58,6 +60,7 @@ impl Figures {
             fatal_panics,
             rejections,
             unknown,
+            folds,
             kinds,
         } = other;
         for (name, times) in kinds {
@@ -78,6 +81,7 @@ impl Figures {
         self.fatal_panics += fatal_panics;
         self.rejections += rejections;
         self.unknown += unknown;
+        self.folds += folds;
     }
 
     /// A fault that never happens shows nothing.
@@ -96,6 +100,7 @@ impl Figures {
             self.quarantined,
             self.rejections,
             self.unknown,
+            self.folds,
         ];
         assert!(happened.iter().all(|&times| times > 0), "{self:?}");
         // Nobody comes near 2^127 here, and a wallet that does not exist credits nobody often.
@@ -166,6 +171,8 @@ impl Story {
         let panics_one_in =
             if !is_last && self.rng.random_ratio(1, 2) { self.rng.random_range(5..200) } else { 0 };
         let arrives_in_order = self.rng.random_ratio(1, 2);
+        // From books that are close behind to books that never catch up.
+        let folds_one_in = [0, 5, 30, 200][self.rng.random_range(0..4)];
         let calls_max = self.rng.random_range(5..=60);
         let under_way_max = self.rng.random_range(1..=10);
         let mut calls: Vec<Option<Call>> = Vec::new();
@@ -185,6 +192,10 @@ impl Story {
             self.let_time_pass(&world);
             if self.rng.random_ratio(1, 50) {
                 world.expire_holds();
+            }
+            if folds_one_in > 0 && self.rng.random_ratio(1, folds_one_in) && world.can_fold() {
+                self.figures.folds += 1;
+                world.run(Step::Fold, &mut |_| 0);
             }
             let steps = world.enabled();
             if steps.is_empty() && calls.len() == calls_max {
@@ -214,7 +225,7 @@ impl Story {
         let unanswered = calls.iter().flatten().count() as u64;
         if world.enabled().is_empty() && world.fatal().is_none() {
             assert_eq!(unanswered, 0, "nothing is under way, and yet not everybody was answered");
-            self.history.catch_up(world.reader(), world.durable_seq());
+            self.history.catch_up(&world.whole_journal(), world.durable_seq());
             world.assert_at_rest(&self.history);
             self.figures.quarantined += world.quarantined() as u64;
         }
@@ -234,15 +245,25 @@ impl Story {
             } else {
                 self.wall_clock_ns
             };
-            let shards = self.rng.random_range(1..=3);
-            match World::open(&self.disk, shards, self.rng.random(), wall_clock_ns) {
+            let start = Start {
+                shards: self.rng.random_range(1..=3),
+                shard_seed: self.rng.random(),
+                wall_clock_ns,
+                wallets_in_memory: WalletsInMemory {
+                    live_max: self.rng.random_range(0..=8),
+                    dormant_max: self.rng.random_range(0..=8),
+                },
+                window_entries: self.rng.random_range(1..=64),
+            };
+            match World::open(&self.disk, start) {
                 Ok((world, report)) => {
-                    self.note(&format!("opened on {shards} shards: {report:?}"));
+                    self.note(&format!("opened: {start:?} {report:?}"));
                     // What was to fail in recovery did not come to it; it may not fail in peace.
                     self.disk.fail_at(u64::MAX, DiskFailure::Broken);
                     self.figures.torn_ends += u64::from(report.dropped_tail.is_some());
                     self.figures.survived_unacknowledged += u64::from(report.last_seq > report.head_seq);
-                    self.history = self.history.recovered(world.reader(), report.last_seq, self.known_seq);
+                    self.history =
+                        self.history.recovered(&world.whole_journal(), report.last_seq, self.known_seq);
                     // Nobody was told of these, and yet a reader may see them from now on.
                     return world;
                 }
@@ -338,7 +359,7 @@ impl Story {
             return;
         }
         self.figures.answers += 1;
-        self.history.catch_up(world.reader(), world.durable_seq());
+        self.history.catch_up(&world.whole_journal(), world.durable_seq());
         let seen_seq = oracle::check(call, answer, &self.history, Troubles { panics });
         assert!(seen_seq <= synced_seq, "entry {seen_seq} is answered from, and {synced_seq} is on the disk");
         self.known_seq = self.known_seq.max(seen_seq);

@@ -7,11 +7,10 @@ use super::clients::Asked;
 use super::history::History;
 use super::sources::{Injected, Jobs, Panics, SeededClock, SeededReaders, Wires};
 use crate::admission::{Admission, Rejection};
-use crate::claims::Claims;
-use crate::core::{Core, CoreParts};
-use crate::engine::recover_originals;
-use crate::originals::Originals;
+use crate::core::{Core, CoreParts, WalletsInMemory};
+use crate::expiry;
 use crate::outbox::Outbox;
+use crate::recovered_tail::RecoveredTail;
 use crate::references;
 use crate::request::{Answer, Request};
 use crate::router_machine;
@@ -21,7 +20,8 @@ use ledger::original::Original;
 use ledger::{Wallet, WalletId};
 use parking_lot::Mutex;
 use persistence::{
-    Clock, GroupCommit, JournalReader, PersistenceError, RecoveryReport, Sequencer, SimulatedDisk,
+    Bookkeeper, BooksOptions, BooksView, Clock, GroupCommit, LedgerReader, PersistenceError, RecoveryReport,
+    Sequencer, SimulatedDisk, WholeJournal,
 };
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -53,6 +53,8 @@ pub(super) enum Step {
     Commit,
     /// A reader does a piece of work.
     Read,
+    /// The bookkeeper folds what is durable.
+    Fold,
 }
 
 /// A live wallet: its machine, and what its actor would hold.
@@ -65,20 +67,30 @@ struct LiveWallet {
     timer: Option<(u64, u64)>,
 }
 
-#[derive(Debug, Default)]
-struct Host(Vec<LiveWallet>);
+/// A wallet that has left stays in its place, with nothing in its mailbox.
+#[derive(Debug)]
+struct Host {
+    core: Arc<Core>,
+    wallets: Vec<LiveWallet>,
+}
 
 impl WalletHost for Host {
     type Address = usize;
 
     fn activate(&mut self, id: WalletId, wallet: Option<Box<Wallet>>) -> usize {
-        let machine = WalletMachine::new(id, wallet);
-        self.0.push(LiveWallet { id, machine, mailbox: VecDeque::new(), has_failed: false, timer: None });
-        self.0.len() - 1
+        let machine = WalletMachine::new(id, wallet, self.core.sequencer.appended_seq());
+        self.wallets.push(LiveWallet {
+            id,
+            machine,
+            mailbox: VecDeque::new(),
+            has_failed: false,
+            timer: None,
+        });
+        self.wallets.len() - 1
     }
 
     fn deliver(&mut self, &address: &usize, message: WalletMessage) {
-        self.0[address].mailbox.push_back(message);
+        self.wallets[address].mailbox.push_back(message);
     }
 }
 
@@ -92,6 +104,17 @@ struct Shard {
 /// An answer, and the newest entry that was on the disk for sure when it was given.
 pub(super) type Given = (usize, Answer, u64);
 
+/// How a process is started.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Start {
+    pub(super) shards: usize,
+    pub(super) shard_seed: u64,
+    pub(super) wall_clock_ns: u64,
+    pub(super) wallets_in_memory: WalletsInMemory,
+    /// Entries in a window of the books.
+    pub(super) window_entries: u64,
+}
+
 /// The process.
 #[derive(Debug)]
 pub(super) struct World {
@@ -101,8 +124,8 @@ pub(super) struct World {
     wires: Arc<Wires>,
     jobs: Arc<Jobs>,
     pub(super) panics: Arc<Panics>,
-    reader: Arc<dyn JournalReader>,
     commit: GroupCommit,
+    bookkeeper: Bookkeeper,
     has_taken: bool,
     routers: Vec<VecDeque<Arc<Request>>>,
     shards: Vec<Shard>,
@@ -112,71 +135,68 @@ pub(super) struct World {
 }
 
 impl World {
-    /// Opens the disk and starts everything on it, at that time of the wall clock.
+    /// Opens the disk and starts everything on it, as the engine does.
     pub(super) fn open(
         disk: &SimulatedDisk,
-        shards: usize,
-        shard_seed: u64,
-        wall_clock_ns: u64,
+        start: Start,
     ) -> Result<(Self, RecoveryReport), PersistenceError> {
-        let claims = Claims::default();
-        let recovered = disk.open(&mut |id, seq| claims.recover(id, seq))?;
-        let fold = recovered.fold;
-        let originals = Originals::default();
-        recover_originals(&fold, &originals);
+        let Start { shards, shard_seed, wall_clock_ns, wallets_in_memory, window_entries } = start;
+        let mut tail = RecoveredTail::default();
+        let opened = disk
+            .open(&BooksOptions::for_simulation(window_entries), &mut |seq, timestamp_ns, entry| {
+                tail.take_up(seq, timestamp_ns, &entry)
+            })?;
+        let books = opened.books;
+        tail.add_books(&books.view())?;
         let clock = Arc::new(SeededClock::at(wall_clock_ns));
         let shared_clock = Arc::clone(&clock) as Arc<dyn Clock>;
-        let sequencer = Arc::new(Sequencer::new(fold.last_seq, fold.last_timestamp_ns, shared_clock));
-        let index = Arc::new(recovered.index);
+        let sequencer = Arc::new(Sequencer::new(opened.last_seq, opened.last_timestamp_ns, shared_clock));
+        let index = Arc::new(opened.index);
         let (jobs, panics) = (Arc::new(Jobs::default()), Arc::new(Panics::default()));
         let fatal = Arc::new(Mutex::new(None));
         let on_fatal = Arc::clone(&fatal);
-        let reader = recovered.journal.reader();
+        let (journal, trimmer) = (opened.journal.reader(), opened.journal.trimmer());
         let core = Core::new(CoreParts {
             sequencer: Arc::clone(&sequencer),
-            claims,
-            originals,
-            assets: fold.assets.into_values().collect(),
+            claims: tail.claims,
+            originals: tail.originals,
+            assets: tail.assets,
             admission: Arc::new(Admission::new(OPERATIONS_MAX, u64::MAX / 2)),
-            journal: Arc::clone(&reader),
-            index: Arc::clone(&index),
+            reader: LedgerReader::new(Arc::clone(&journal), Arc::clone(&books), Arc::clone(&index)),
+            wallets_in_memory,
             readers: Box::new(SeededReaders(Arc::clone(&jobs))),
             shards,
             shard_seed,
             fault_hook: Some(panics.hook()),
             on_fatal: Box::new(move |reason| *on_fatal.lock() = Some(reason)),
         });
-        // A thread for each shard, the writer's, and the readers'.
-        let wires = Arc::new(Wires::new(shards + 2, shards));
+        // A thread for each shard, the writer's, the readers', and the bookkeeper's.
+        let wires = Arc::new(Wires::new(shards + 3, shards));
         core.connect(Box::new(Arc::clone(&wires)));
-        let mut kept: Vec<Vec<Wallet>> = (0..shards).map(|_| Vec::new()).collect();
-        let mut wallets: Vec<Wallet> = fold.wallets.into_values().collect();
-        wallets.sort_unstable_by_key(|wallet| wallet.terms.id);
-        for wallet in wallets {
-            kept[core.shard_of(wallet.terms.id)].push(wallet);
-        }
-        let shard = |(number, wallets): (usize, Vec<Wallet>)| Shard {
-            machine: ShardMachine::new(number, Arc::clone(&core), wallets.into_iter()),
-            host: Host::default(),
+        let forgets = Arc::clone(&core);
+        let on_view = Box::new(move |view: &Arc<BooksView>| forgets.forget_what_books_hold(view));
+        let shard = |number| Shard {
+            machine: ShardMachine::new(number, Arc::clone(&core)),
+            host: Host { core: Arc::clone(&core), wallets: Vec::new() },
             outbox: Outbox::new(shards),
         };
         let world = Self {
-            shards: kept.into_iter().enumerate().map(shard).collect(),
-            commit: GroupCommit::new(sequencer, recovered.journal, index),
+            shards: (0..shards).map(shard).collect(),
+            commit: GroupCommit::new(sequencer, opened.journal, index),
+            bookkeeper: Bookkeeper::new(books, journal, trimmer, on_view),
             core,
             disk: disk.clone(),
             clock,
             wires,
             jobs,
             panics,
-            reader,
             has_taken: false,
             routers: (0..shards).map(|_| VecDeque::new()).collect(),
             answers: Arc::default(),
             is_alive: Arc::new(AtomicBool::new(true)),
             fatal,
         };
-        Ok((world, recovered.report))
+        Ok((world, opened.report))
     }
 
     /// Sends a request to a router. The answer comes under its number.
@@ -214,7 +234,7 @@ impl World {
             if !shard.outbox.is_empty() {
                 steps.push(Step::Flush(number));
             }
-            for (place, wallet) in shard.host.0.iter().enumerate() {
+            for (place, wallet) in shard.host.wallets.iter().enumerate() {
                 if wallet.has_failed || !wallet.mailbox.is_empty() {
                     steps.push(Step::Wallet(number, place));
                 }
@@ -232,6 +252,11 @@ impl World {
             steps.push(Step::Read);
         }
         steps
+    }
+
+    /// Whether the books lag behind. Nobody waits for them, so they are left out of [`Self::enabled`].
+    pub(super) fn can_fold(&self) -> bool {
+        self.core.sequencer.durable_seq() > self.core.reader.view().seq()
     }
 
     /// Does a step; `choose` says which of several messages arrives first. A panic that was injected where nobody is
@@ -274,12 +299,12 @@ impl World {
                 self.wires.run_as(number);
                 let now_ns = self.now_ns();
                 let Shard { host, outbox, .. } = &mut self.shards[number];
-                let wallet = &mut host.0[place];
+                let wallet = &mut host.wallets[place];
                 let mut turn = Turn { core: &self.core, now_ns, post: outbox };
                 wallet.run(&mut turn);
             }
             Step::Timer(number, place) => {
-                let wallet = &mut self.shards[number].host.0[place];
+                let wallet = &mut self.shards[number].host.wallets[place];
                 let (_, restart) = wallet.timer.take().expect("the step is enabled");
                 wallet.mailbox.push_back(WalletMessage::LosePatience { restart });
             }
@@ -299,13 +324,19 @@ impl World {
                 let place = choose(self.jobs.len());
                 self.jobs.take(place)();
             }
+            Step::Fold => {
+                self.wires.run_as(shards + 2);
+                if let Err(error) = self.bookkeeper.step() {
+                    self.core.fatal(&error.to_string());
+                }
+            }
         }
     }
 
     /// Holds whose time has come expire, as the server's clock ticks.
     pub(super) fn expire_holds(&self) {
         self.wires.run_as(0);
-        references::expire_due(&self.core);
+        expiry::expire_due(&self.core);
     }
 
     /// What was answered since the last time.
@@ -318,8 +349,9 @@ impl World {
         self.fatal.lock().clone()
     }
 
-    pub(super) fn reader(&self) -> &dyn JournalReader {
-        self.reader.as_ref()
+    /// All entries, wherever they lie.
+    pub(super) fn whole_journal(&self) -> WholeJournal {
+        self.core.reader.whole_journal()
     }
 
     pub(super) fn durable_seq(&self) -> u64 {
@@ -343,26 +375,36 @@ impl World {
         let fold = history.fold();
         assert!(self.core.originals.is_at_rest(), "somebody still decides on {:?}", self.core.originals);
         for (id, state) in history.holds() {
-            let known = self.core.originals.known(id);
+            let known = self.core.originals.known(id).map(|(original, _)| original);
+            let known = known.unwrap_or_else(|| {
+                let recent_seq = self.core.claims.decided(id).unwrap_or_default();
+                references::read_original(&self.core, id, recent_seq).expect("it can be read").0
+            });
             assert!(
-                matches!(known, Some((Original::Hold { state: known, .. }, _)) if known == state),
+                matches!(known, Original::Hold { state: known, .. } if known == state),
                 "the hold {id} is {state:?}, and known as {known:?}"
             );
         }
         assert_eq!(self.core.admission.operations(), 0, "permits come back");
         assert_eq!(self.core.admission.bytes(), 0, "permits come back");
         assert_eq!(self.core.sequencer.appended_seq(), fold.last_seq);
-        for wallet in self.shards.iter().flat_map(|shard| &shard.host.0) {
+        for wallet in self.shards.iter().flat_map(|shard| &shard.host.wallets) {
             assert!(wallet.machine.is_idle(), "wallet {} is left with {:?}", wallet.id, wallet.machine);
-            if !wallet.machine.is_quarantined() {
+            if !wallet.machine.is_quarantined() && !wallet.machine.is_gone() {
                 assert_eq!(wallet.machine.committed(), fold.wallets.get(&wallet.id), "wallet {}", wallet.id);
             }
         }
+        let reader = &self.core.reader;
+        for (id, wallet) in &fold.wallets {
+            let read = reader.wallet_as_of(*id, fold.last_seq).expect("what is durable can be read");
+            assert_eq!(read.as_ref(), Some(wallet), "wallet {id} in the books and above them");
+        }
+        assert_eq!(reader.totals_as_of(fold.last_seq).expect("what is durable can be read"), fold.totals());
     }
 
     /// How many wallets have been given up.
     pub(super) fn quarantined(&self) -> usize {
-        let wallets = self.shards.iter().flat_map(|shard| &shard.host.0);
+        let wallets = self.shards.iter().flat_map(|shard| &shard.host.wallets);
         wallets.filter(|wallet| wallet.machine.is_quarantined()).count()
     }
 

@@ -89,9 +89,14 @@ fn check_holds(view: &BooksView, ledger: &InventedLedger) {
         let mut due: Vec<_> = open.iter().map(|(id, terms)| (terms.expires_at_ns, *id)).collect();
         due.retain(|(expires_at_ns, _)| *expires_at_ns <= until_ns && *expires_at_ns != u64::MAX);
         due.sort_unstable();
-        let found = view.holds_due(until_ns, usize::MAX).unwrap();
-        let found: Vec<_> = found.iter().map(|(id, terms)| (terms.expires_at_ns, *id)).collect();
-        assert_eq!(found, due);
+        let found = |after, limit| -> Vec<_> {
+            let found = view.holds_due(after, until_ns, limit).unwrap();
+            found.iter().map(|(id, terms)| (terms.expires_at_ns, *id)).collect()
+        };
+        assert_eq!(found(None, usize::MAX), due);
+        for (place, after) in due.iter().enumerate() {
+            assert_eq!(found(Some(*after), 2), due[place + 1..due.len().min(place + 3)]);
+        }
     }
     for (id, wallet) in &ledger.fold.wallets {
         let (mut listed, mut after) = (Vec::new(), None);

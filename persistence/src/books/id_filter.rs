@@ -31,6 +31,8 @@
 
 use crate::durable_write::sync_directory;
 use crate::error::{BooksDamage, PersistenceError};
+#[cfg(any(test, feature = "simulated-disk"))]
+use crate::simulated_disk::SimulatedDisk;
 use ledger::TransferId;
 use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
@@ -188,6 +190,24 @@ impl Level {
         self.greatest = self.greatest.max(id);
     }
 
+    /// Writes the file of this number.
+    fn write(&self, number: u32, file: &mut impl Write) -> io::Result<()> {
+        let mut hasher = blake3::Hasher::new();
+        let header = self.header(number);
+        hasher.update(&header);
+        file.write_all(&header)?;
+        let mut chunk = Vec::with_capacity(CHUNK_BYTES);
+        for words in self.bits.words.chunks(CHUNK_BYTES / 8) {
+            chunk.clear();
+            for word in words {
+                chunk.extend_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
+            }
+            hasher.update(&chunk);
+            file.write_all(&chunk)?;
+        }
+        file.write_all(hasher.finalize().as_bytes())
+    }
+
     fn header(&self, number: u32) -> [u8; HEADER_BYTES] {
         let mut header = [0; HEADER_BYTES];
         let mut rest = &mut header[..];
@@ -207,10 +227,73 @@ impl Level {
     }
 }
 
+/// Where the files lie.
+#[derive(Clone, Debug)]
+pub(crate) enum FilterPlace {
+    Directory(PathBuf),
+    #[cfg(any(test, feature = "simulated-disk"))]
+    Simulated(SimulatedDisk),
+}
+
+impl FilterPlace {
+    fn path(&self, number: u32) -> PathBuf {
+        match self {
+            Self::Directory(directory) => level_path(directory, number),
+            #[cfg(any(test, feature = "simulated-disk"))]
+            Self::Simulated(disk) => level_path(&disk.books_path(), number),
+        }
+    }
+
+    /// The level of this number; `None` if there is no such file.
+    fn load(&self, number: u32) -> Result<Option<Level>, PersistenceError> {
+        let path = self.path(number);
+        match self {
+            Self::Directory(_) => match File::open(&path) {
+                Ok(file) => {
+                    let length =
+                        file.metadata().map_err(|source| PersistenceError::io("read", &path, source))?.len();
+                    load(file, length, &path, number).map(Some)
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                Err(source) => Err(PersistenceError::io("open", &path, source)),
+            },
+            #[cfg(any(test, feature = "simulated-disk"))]
+            Self::Simulated(disk) => {
+                let Some(file) = disk.filter_file(number) else { return Ok(None) };
+                load(&*file, file.len() as u64, &path, number).map(Some)
+            }
+        }
+    }
+
+    /// Writes the level of this number, whole or not at all. When it returns, it survives a power loss.
+    fn store(&self, number: u32, level: &Level) -> Result<(), PersistenceError> {
+        match self {
+            Self::Directory(directory) => {
+                let path = self.path(number);
+                let unfinished = directory.join(UNFINISHED);
+                let write = || {
+                    let mut file = BufWriter::with_capacity(CHUNK_BYTES, File::create(&unfinished)?);
+                    level.write(number, &mut file)?;
+                    file.into_inner()?.sync_all()?;
+                    fs::rename(&unfinished, &path)
+                };
+                write().map_err(|source| PersistenceError::io("write", &path, source))?;
+                sync_directory(directory)
+            }
+            #[cfg(any(test, feature = "simulated-disk"))]
+            Self::Simulated(disk) => {
+                let mut file = Vec::new();
+                level.write(number, &mut file).expect("memory does not fail");
+                disk.write_filter_file(number, file)
+            }
+        }
+    }
+}
+
 /// The filter's files, and the only one who adds to it: the bookkeeper.
 #[derive(Debug)]
 pub(crate) struct IdFilterFiles {
-    directory: PathBuf,
+    place: FilterPlace,
     sizes: LevelSizes,
     levels: Vec<Level>,
     /// Up to which entry all ids are in `levels`.
@@ -228,8 +311,17 @@ impl IdFilterFiles {
         sizes: LevelSizes,
     ) -> Result<Self, PersistenceError> {
         remove_leftover(directory)?;
+        Self::open_at(FilterPlace::Directory(directory.to_path_buf()), mark, sizes)
+    }
+
+    /// As [`Self::open`], wherever the files lie.
+    pub(crate) fn open_at(
+        place: FilterPlace,
+        mark: FilterMark,
+        sizes: LevelSizes,
+    ) -> Result<Self, PersistenceError> {
         let mut files = Self {
-            directory: directory.to_path_buf(),
+            place,
             sizes,
             levels: Vec::new(),
             through_seq: 0,
@@ -237,26 +329,21 @@ impl IdFilterFiles {
             first_changed: 0,
         };
         for number in 1_u32.. {
-            let path = level_path(directory, number);
-            let damaged = |damage| Err(PersistenceError::damaged_books(&path, damage));
-            let level = match File::open(&path) {
-                Ok(file) => load(file, &path, number)?,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    if number <= mark.levels {
-                        return damaged(BooksDamage::Missing);
-                    }
-                    if files.through_seq < mark.seq {
-                        let path = level_path(directory, number - 1);
-                        let damage = BooksDamage::Old { holds: files.through_seq, should: mark.seq };
-                        return Err(PersistenceError::damaged_books(&path, damage));
-                    }
-                    break;
+            let damaged =
+                |number, damage| Err(PersistenceError::damaged_books(&files.place.path(number), damage));
+            let Some(level) = files.place.load(number)? else {
+                if number <= mark.levels {
+                    return damaged(number, BooksDamage::Missing);
                 }
-                Err(source) => return Err(PersistenceError::io("open", &path, source)),
+                if files.through_seq < mark.seq {
+                    let damage = BooksDamage::Old { holds: files.through_seq, should: mark.seq };
+                    return damaged(number - 1, damage);
+                }
+                break;
             };
             if level.first_seq != files.through_seq + 1 {
                 let (expected, found) = (files.through_seq + 1, level.first_seq);
-                return damaged(BooksDamage::Gap { expected, found });
+                return damaged(number, BooksDamage::Gap { expected, found });
             }
             files.through_seq = level.last_seq;
             files.levels.push(level);
@@ -317,7 +404,7 @@ impl IdFilterFiles {
     /// Writes the levels that have changed. When it returns, they survive a power loss.
     pub(crate) fn write(&mut self) -> Result<FilterMark, PersistenceError> {
         for index in self.first_changed..self.levels.len() {
-            self.write_level(index)?;
+            self.place.store(index as u32 + 1, &self.levels[index])?;
             self.first_changed = index + 1;
         }
         self.written = FilterMark {
@@ -336,34 +423,6 @@ impl IdFilterFiles {
         let doubled = u32::try_from(index).ok().and_then(|index| self.sizes.first.checked_shl(index));
         doubled.map_or(self.sizes.greatest, |capacity| capacity.min(self.sizes.greatest)).max(1)
     }
-
-    fn write_level(&self, index: usize) -> Result<(), PersistenceError> {
-        let level = &self.levels[index];
-        let number = index as u32 + 1;
-        let path = level_path(&self.directory, number);
-        let unfinished = self.directory.join(UNFINISHED);
-        let write = || {
-            let mut file = BufWriter::with_capacity(CHUNK_BYTES, File::create(&unfinished)?);
-            let mut hasher = blake3::Hasher::new();
-            let header = level.header(number);
-            hasher.update(&header);
-            file.write_all(&header)?;
-            let mut chunk = Vec::with_capacity(CHUNK_BYTES);
-            for words in level.bits.words.chunks(CHUNK_BYTES / 8) {
-                chunk.clear();
-                for word in words {
-                    chunk.extend_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
-                }
-                hasher.update(&chunk);
-                file.write_all(&chunk)?;
-            }
-            file.write_all(hasher.finalize().as_bytes())?;
-            file.into_inner()?.sync_all()?;
-            fs::rename(&unfinished, &path)
-        };
-        write().map_err(|source| PersistenceError::io("write", &path, source))?;
-        sync_directory(&self.directory)
-    }
 }
 
 /// Removes what a crash left of a file that was being written.
@@ -381,11 +440,10 @@ fn level_path(directory: &Path, number: u32) -> PathBuf {
     directory.join(format!("{PREFIX}{number}"))
 }
 
-/// Reads and checks a level's file. Nothing is allocated that the file's own length does not account for.
-fn load(mut file: File, path: &Path, number: u32) -> Result<Level, PersistenceError> {
+/// Reads and checks a level's file. Nothing is allocated that the file's own length, in bytes, does not account for.
+fn load(mut file: impl Read, length: u64, path: &Path, number: u32) -> Result<Level, PersistenceError> {
     let fault = |source| PersistenceError::io("read", path, source);
     let damaged = || PersistenceError::damaged_books(path, BooksDamage::Unreadable);
-    let length = file.metadata().map_err(fault)?.len();
     let mut header = [0; HEADER_BYTES];
     if length < (HEADER_BYTES + HASH_BYTES) as u64 {
         return Err(damaged());

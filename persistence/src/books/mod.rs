@@ -26,9 +26,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
-use id_filter::{IdFilterFiles, LevelSizes};
+#[cfg(any(test, feature = "simulated-disk"))]
+use crate::simulated_disk::SimulatedDisk;
+#[cfg(any(test, feature = "simulated-disk"))]
+use id_filter::FilterPlace;
+use id_filter::{FilterMark, IdFilterFiles, LevelSizes};
 use rows::{Kind, Marker};
-use store::{Space, Store};
+use store::{RowSink, Space, Store};
 use view::BooksView;
 use window::{ClosedWindow, FoldState, WindowLimits};
 
@@ -56,6 +60,27 @@ impl Default for BooksOptions {
             batch_entries_max: 4096,
             filter_lag_max: 512 << 10,
             filter_sizes: LevelSizes::default(),
+        }
+    }
+}
+
+impl BooksOptions {
+    /// With so much memory for the cache.
+    pub fn with_cache_bytes(cache_bytes: u64) -> Self {
+        Self { cache_bytes, ..Self::default() }
+    }
+}
+
+#[cfg(any(test, feature = "simulated-disk"))]
+impl BooksOptions {
+    /// Windows so small, and files of the id filter so short, that a few hundred entries take many of them.
+    pub fn for_simulation(window_entries: u64) -> Self {
+        Self {
+            window: WindowLimits { entries: window_entries, ..WindowLimits::default() },
+            batch_entries_max: window_entries / 2,
+            filter_lag_max: window_entries,
+            filter_sizes: LevelSizes { first: 8, greatest: 32 },
+            ..Self::default()
         }
     }
 }
@@ -101,9 +126,34 @@ impl Books {
         // As of the journal: what is read has to be what is on the disk.
         for_each_file(directory, &mut forget_cached_pages)?;
         let store = Store::open(&store_path(directory), options.cache_bytes)?;
+        let open_filter = |mark| IdFilterFiles::open(directory, mark, options.filter_sizes);
+        Self::over(store, &open_filter, directory, options)
+    }
+
+    /// Opens the books on a simulated disk, making empty ones if there are none.
+    #[cfg(any(test, feature = "simulated-disk"))]
+    pub(crate) fn open_simulated(
+        disk: &SimulatedDisk,
+        options: &BooksOptions,
+    ) -> Result<Self, PersistenceError> {
+        let store = Store::on_simulated_disk(disk.clone());
+        if disk.has_no_books() {
+            store.ingest(Space::State, &mut write_first_marker)?;
+        }
+        let place = FilterPlace::Simulated(disk.clone());
+        let open_filter = |mark| IdFilterFiles::open_at(place.clone(), mark, options.filter_sizes);
+        Self::over(store, &open_filter, &disk.books_path(), options)
+    }
+
+    fn over(
+        store: Arc<Store>,
+        open_filter: &dyn Fn(FilterMark) -> Result<IdFilterFiles, PersistenceError>,
+        directory: &Path,
+        options: &BooksOptions,
+    ) -> Result<Self, PersistenceError> {
         let snapshot = store.snapshot();
         let marker = BooksView::read_marker(&snapshot)?;
-        let mut filter = IdFilterFiles::open(directory, marker.filter, options.filter_sizes)?;
+        let mut filter = open_filter(marker.filter)?;
         let bare = Arc::new(BooksView::new(snapshot.clone(), marker, filter.filter()));
         catch_up(&mut filter, &bare)?;
         let view = Arc::new(BooksView::new(snapshot, marker, filter.filter()));
@@ -217,14 +267,17 @@ fn create(directory: &Path, options: &BooksOptions) -> Result<(), PersistenceErr
     let unfinished = directory.with_extension("unfinished");
     ScratchCopy::remove_leftover(&unfinished)?;
     fs::create_dir(&unfinished).map_err(|source| PersistenceError::io("create", &unfinished, source))?;
-    Store::create(&store_path(&unfinished), options.cache_bytes, &mut |sink| {
-        let mut value = Vec::new();
-        Marker::default().encode(&mut value);
-        sink(&Kind::Marker.key(&[]), Some(&value))
-    })?;
+    Store::create(&store_path(&unfinished), options.cache_bytes, &mut write_first_marker)?;
     sync_directory(&unfinished)?;
     fs::rename(&unfinished, directory).map_err(|source| PersistenceError::io("create", directory, source))?;
     sync_directory(directory.parent().unwrap_or(Path::new(".")))
+}
+
+/// What empty books hold.
+fn write_first_marker(sink: &mut RowSink<'_>) -> Result<(), PersistenceError> {
+    let mut value = Vec::new();
+    Marker::default().encode(&mut value);
+    sink(&Kind::Marker.key(&[]), Some(&value))
 }
 
 /// Adds to the filter what its files lag behind.

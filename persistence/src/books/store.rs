@@ -12,11 +12,15 @@
 //!   `version/super_version.rs`).
 //! - *Every block is checked* against an xxh3 when it is read from disk (`table/block/mod.rs`).
 //!
+//! A simulation has the four keyspaces on its own disk instead, with the same guarantees.
+//!
 //! Nothing else may name fjall.
 
 use crate::durable_write::sync_directory;
 use crate::engine::{is_no_memory, is_refusal, quietly};
 use crate::error::{BooksDamage, PersistenceError};
+#[cfg(any(test, feature = "simulated-disk"))]
+use crate::simulated_disk::{SimulatedDisk, SimulatedSpaces};
 use fjall::compaction::Leveled;
 use fjall::config::{
     BlockSizePolicy, BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry,
@@ -110,8 +114,16 @@ pub(crate) type Row = (fjall::Slice, fjall::Slice);
 /// The open database.
 pub(crate) struct Store {
     path: PathBuf,
-    spaces: [Keyspace; 4],
-    database: Database,
+    engine: Engine,
+}
+
+enum Engine {
+    Fjall {
+        spaces: [Keyspace; 4],
+        database: Database,
+    },
+    #[cfg(any(test, feature = "simulated-disk"))]
+    Simulated(SimulatedDisk),
 }
 
 impl fmt::Debug for Store {
@@ -123,8 +135,15 @@ impl fmt::Debug for Store {
 /// Everything as it was at one moment.
 #[derive(Clone)]
 pub(crate) struct StoreSnapshot {
-    snapshot: fjall::Snapshot,
+    moment: Moment,
     store: Arc<Store>,
+}
+
+#[derive(Clone)]
+enum Moment {
+    Fjall(fjall::Snapshot),
+    #[cfg(any(test, feature = "simulated-disk"))]
+    Simulated(SimulatedSpaces),
 }
 
 impl fmt::Debug for StoreSnapshot {
@@ -175,12 +194,18 @@ impl Store {
             }
             let spaces = <[Keyspace; 4]>::try_from(spaces);
             let spaces = spaces.unwrap_or_else(|_| unreachable!("one was opened for each"));
-            Ok(Self { path: path.to_path_buf(), spaces, database })
+            Ok(Self { path: path.to_path_buf(), engine: Engine::Fjall { spaces, database } })
         });
         match opened {
             Ok(opened) => opened.map_err(|error| fault(path, "the books", error)),
             Err(panic) => Err(panicked(path, "the books", panic)),
         }
+    }
+
+    /// The database that lies on a simulated disk.
+    #[cfg(any(test, feature = "simulated-disk"))]
+    pub(crate) fn on_simulated_disk(disk: SimulatedDisk) -> Arc<Self> {
+        Arc::new(Self { path: disk.books_path(), engine: Engine::Simulated(disk) })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -189,60 +214,89 @@ impl Store {
 
     /// Bytes on disk.
     pub(crate) fn disk_bytes(&self, space: Space) -> u64 {
-        self.spaces[space as usize].disk_space()
+        match &self.engine {
+            Engine::Fjall { spaces, .. } => spaces[space as usize].disk_space(),
+            #[cfg(any(test, feature = "simulated-disk"))]
+            Engine::Simulated(_) => 0,
+        }
     }
 
     /// Whether so much waits to be merged that whoever writes should wait, too.
     pub(crate) fn is_behind(&self) -> bool {
-        self.spaces.iter().any(|space| space.l0_table_count() > UNMERGED_TABLES_MAX)
+        match &self.engine {
+            Engine::Fjall { spaces, .. } => {
+                spaces.iter().any(|space| space.l0_table_count() > UNMERGED_TABLES_MAX)
+            }
+            #[cfg(any(test, feature = "simulated-disk"))]
+            Engine::Simulated(_) => false,
+        }
     }
 
     /// Puts rows into one keyspace, all or none of them; they survive a power loss when it returns.
     pub(crate) fn ingest(&self, space: Space, rows: &mut Rows<'_>) -> Result<(), PersistenceError> {
-        let keyspace = &self.spaces[space as usize];
-        let ingested = quietly(|| {
-            let failed = |error| fault(&self.path, space.name(), error);
-            let mut ingestion = keyspace.start_ingestion().map_err(failed)?;
-            rows(&mut |key, value| match value {
-                Some(value) => ingestion.write(key, value).map_err(failed),
-                None => ingestion.write_tombstone(key).map_err(failed),
-            })?;
-            ingestion.finish().map_err(failed)
-        });
-        ingested.unwrap_or_else(|panic| Err(panicked(&self.path, space.name(), panic)))
+        match &self.engine {
+            Engine::Fjall { spaces, .. } => {
+                let ingested = quietly(|| {
+                    let failed = |error| fault(&self.path, space.name(), error);
+                    let mut ingestion = spaces[space as usize].start_ingestion().map_err(failed)?;
+                    rows(&mut |key, value| match value {
+                        Some(value) => ingestion.write(key, value).map_err(failed),
+                        None => ingestion.write_tombstone(key).map_err(failed),
+                    })?;
+                    ingestion.finish().map_err(failed)
+                });
+                ingested.unwrap_or_else(|panic| Err(panicked(&self.path, space.name(), panic)))
+            }
+            #[cfg(any(test, feature = "simulated-disk"))]
+            Engine::Simulated(disk) => disk.change_books(&mut [(space, rows)]),
+        }
     }
 
     /// Puts rows into several keyspaces, all or none of them; they survive a power loss when it returns. For few rows: they stay
     /// in memory for a while.
     pub(crate) fn commit(&self, parts: &mut [(Space, &mut Rows<'_>)]) -> Result<(), PersistenceError> {
-        let committed = quietly(|| {
-            let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
-            for (space, rows) in parts {
-                let keyspace = &self.spaces[*space as usize];
-                rows(&mut |key, value| {
-                    match value {
-                        Some(value) => batch.insert(keyspace, key, value),
-                        None => batch.remove(keyspace, key),
+        match &self.engine {
+            Engine::Fjall { spaces, database } => {
+                let committed = quietly(|| {
+                    let mut batch = database.batch().durability(Some(PersistMode::SyncAll));
+                    for (space, rows) in parts {
+                        let keyspace = &spaces[*space as usize];
+                        rows(&mut |key, value| {
+                            match value {
+                                Some(value) => batch.insert(keyspace, key, value),
+                                None => batch.remove(keyspace, key),
+                            }
+                            Ok(())
+                        })?;
                     }
-                    Ok(())
-                })?;
+                    batch.commit().map_err(|error| fault(&self.path, "the books", error))
+                });
+                committed.unwrap_or_else(|panic| Err(panicked(&self.path, "the books", panic)))
             }
-            batch.commit().map_err(|error| fault(&self.path, "the books", error))
-        });
-        committed.unwrap_or_else(|panic| Err(panicked(&self.path, "the books", panic)))
+            #[cfg(any(test, feature = "simulated-disk"))]
+            Engine::Simulated(disk) => disk.change_books(parts),
+        }
     }
 
     /// Says whether anything has failed in the background, of which nobody was told.
     pub(crate) fn persist(&self) -> Result<(), PersistenceError> {
-        let persisted = quietly(|| self.database.persist(PersistMode::SyncAll));
-        match persisted {
-            Ok(persisted) => persisted.map_err(|error| fault(&self.path, "the books", error)),
-            Err(panic) => Err(panicked(&self.path, "the books", panic)),
+        match &self.engine {
+            Engine::Fjall { database, .. } => match quietly(|| database.persist(PersistMode::SyncAll)) {
+                Ok(persisted) => persisted.map_err(|error| fault(&self.path, "the books", error)),
+                Err(panic) => Err(panicked(&self.path, "the books", panic)),
+            },
+            #[cfg(any(test, feature = "simulated-disk"))]
+            Engine::Simulated(_) => Ok(()),
         }
     }
 
     pub(crate) fn snapshot(self: &Arc<Self>) -> StoreSnapshot {
-        StoreSnapshot { snapshot: self.database.snapshot(), store: Arc::clone(self) }
+        let moment = match &self.engine {
+            Engine::Fjall { database, .. } => Moment::Fjall(database.snapshot()),
+            #[cfg(any(test, feature = "simulated-disk"))]
+            Engine::Simulated(disk) => Moment::Simulated(disk.books_spaces()),
+        };
+        StoreSnapshot { moment, store: Arc::clone(self) }
     }
 }
 
@@ -253,7 +307,17 @@ impl StoreSnapshot {
 
     /// The value of a key.
     pub(crate) fn get(&self, space: Space, key: &[u8]) -> Result<Option<fjall::Slice>, PersistenceError> {
-        let got = quietly(|| self.snapshot.get(&self.store.spaces[space as usize], key));
+        let got = match (&self.moment, &self.store.engine) {
+            (Moment::Fjall(snapshot), Engine::Fjall { spaces, .. }) => {
+                quietly(|| snapshot.get(&spaces[space as usize], key))
+            }
+            #[cfg(any(test, feature = "simulated-disk"))]
+            (Moment::Simulated(spaces), _) => {
+                return Ok(spaces[space as usize].get(key).map(|value| value.as_slice().into()));
+            }
+            #[cfg(any(test, feature = "simulated-disk"))]
+            (Moment::Fjall(_), Engine::Simulated(_)) => unreachable!("a moment is of its own store"),
+        };
         match got {
             Ok(got) => got.map_err(|error| fault(&self.store.path, space.name(), error)),
             Err(panic) => Err(panicked(&self.store.path, space.name(), panic)),
@@ -262,35 +326,69 @@ impl StoreSnapshot {
 
     /// The rows from `first` to `last`, both included, from either end.
     pub(crate) fn range(&self, space: Space, first: &[u8], last: &[u8]) -> StoreRange {
-        let rows = (first <= last)
-            .then(|| quietly(|| self.snapshot.range(&self.store.spaces[space as usize], first..=last)));
         let store = Arc::clone(&self.store);
-        match rows {
-            None => StoreRange { rows: None, space, store, panic: None },
-            Some(Ok(rows)) => StoreRange { rows: Some(rows), space, store, panic: None },
-            Some(Err(panic)) => StoreRange { rows: None, space, store, panic: Some(panic) },
+        let (rows, panic) = match (&self.moment, &self.store.engine) {
+            _ if first > last => (None, None),
+            (Moment::Fjall(snapshot), Engine::Fjall { spaces, .. }) => {
+                match quietly(|| snapshot.range(&spaces[space as usize], first..=last)) {
+                    Ok(rows) => (Some(StoredRows::Fjall(rows)), None),
+                    Err(panic) => (None, Some(panic)),
+                }
+            }
+            #[cfg(any(test, feature = "simulated-disk"))]
+            (Moment::Simulated(spaces), _) => {
+                let rows = spaces[space as usize].range(first.to_vec()..=last.to_vec());
+                let rows: Vec<Row> =
+                    rows.map(|(key, value)| (key.as_slice().into(), value.as_slice().into())).collect();
+                (Some(StoredRows::Simulated(rows.into_iter())), None)
+            }
+            #[cfg(any(test, feature = "simulated-disk"))]
+            (Moment::Fjall(_), Engine::Simulated(_)) => unreachable!("a moment is of its own store"),
+        };
+        StoreRange { rows, space, store, panic }
+    }
+}
+
+enum StoredRows {
+    Fjall(fjall::Iter),
+    #[cfg(any(test, feature = "simulated-disk"))]
+    Simulated(std::vec::IntoIter<Row>),
+}
+
+impl StoredRows {
+    fn step(&mut self, end: End) -> Option<Result<Row, fjall::Error>> {
+        match (self, end) {
+            (Self::Fjall(rows), End::Front) => rows.next().map(fjall::Guard::into_inner),
+            (Self::Fjall(rows), End::Back) => rows.next_back().map(fjall::Guard::into_inner),
+            #[cfg(any(test, feature = "simulated-disk"))]
+            (Self::Simulated(rows), End::Front) => rows.next().map(Ok),
+            #[cfg(any(test, feature = "simulated-disk"))]
+            (Self::Simulated(rows), End::Back) => rows.next_back().map(Ok),
         }
     }
 }
 
+#[derive(Clone, Copy)]
+enum End {
+    Front,
+    Back,
+}
+
 /// Rows as they are read. Ends after the first error.
 pub(crate) struct StoreRange {
-    rows: Option<fjall::Iter>,
+    rows: Option<StoredRows>,
     space: Space,
     store: Arc<Store>,
     panic: Option<String>,
 }
 
 impl StoreRange {
-    fn step(
-        &mut self,
-        step: impl FnOnce(&mut fjall::Iter) -> Option<fjall::Guard>,
-    ) -> Option<Result<Row, PersistenceError>> {
+    fn step(&mut self, end: End) -> Option<Result<Row, PersistenceError>> {
         if let Some(panic) = self.panic.take() {
             return Some(Err(panicked(&self.store.path, self.space.name(), panic)));
         }
         let rows = self.rows.as_mut()?;
-        let stepped = quietly(|| step(rows).map(fjall::Guard::into_inner));
+        let stepped = quietly(|| rows.step(end));
         let row = match stepped {
             Ok(None) => return None,
             Ok(Some(row)) => row.map_err(|error| fault(&self.store.path, self.space.name(), error)),
@@ -307,13 +405,13 @@ impl Iterator for StoreRange {
     type Item = Result<Row, PersistenceError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.step(Iterator::next)
+        self.step(End::Front)
     }
 }
 
 impl DoubleEndedIterator for StoreRange {
     fn next_back(&mut self) -> Option<Self::Item> {
-        self.step(DoubleEndedIterator::next_back)
+        self.step(End::Back)
     }
 }
 

@@ -9,13 +9,13 @@ use crate::error::{BooksDamage, Damage, PersistenceError};
 use crate::head_file::Head;
 use crate::journal::ChainPoint;
 use crate::record::Record;
-use crate::recovered_ledger::{VerifyReport, check_conservation};
-use crate::recovery::{OpenOptions, examine_above, place_for_copy};
+use crate::recovery::{OpenOptions, RecoveryReport, examine_above, place_for_copy};
+use crate::replay::check_conservation;
 use crate::scratch_copy::ScratchCopy;
 use foldhash::fast::RandomState;
 use hashbrown::HashSet;
-use ledger::fold::FoldFault;
-use ledger::{Entry, Fold, HoldState, HoldTerms, Original, TransferId, Wallet};
+use ledger::fold::{AssetTotals, FoldFault};
+use ledger::{Asset, Entry, Fold, HoldState, HoldTerms, Original, TransferId, Wallet};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -24,6 +24,26 @@ use super::rows::{self, HistoryRow, Kind, Progress, bad_row};
 use super::store::Space;
 use super::view::BooksView;
 use super::{Books, BooksOptions};
+
+/// What a verification has checked.
+#[derive(Debug)]
+pub struct VerifyReport {
+    /// What was found on disk.
+    pub recovery: RecoveryReport,
+    /// The totals of each asset.
+    pub totals: Vec<(Asset, AssetTotals)>,
+    /// Wallets.
+    pub wallets: u64,
+    /// Transfers that were done.
+    pub transfers: u64,
+    /// Transfers that were refused for good.
+    pub refused: u64,
+    /// The time of the newest entry, in nanoseconds since 1970.
+    pub last_timestamp_ns: u64,
+}
+
+/// Takes each entry with its number and its time, in order, once it is known to be allowed.
+pub type OnVerified<'a> = dyn FnMut(u64, u64, &Entry) -> Result<(), PersistenceError> + 'a;
 
 /// A ledger that is worked out again from its records.
 #[derive(Default)]
@@ -101,13 +121,14 @@ impl Recount {
     }
 
     /// Works out the records of a view.
-    fn read(&mut self, view: &Arc<BooksView>) -> Result<(), PersistenceError> {
+    fn read(&mut self, view: &Arc<BooksView>, on_entry: &mut OnVerified<'_>) -> Result<(), PersistenceError> {
         for record in view.records_from(1) {
             let record = record?;
             self.admit(&record, view.path())?;
             for (seq, timestamp_ns, payload) in record.entries() {
                 let entry = self.apply(seq, timestamp_ns, payload)?;
                 self.sum(seq, timestamp_ns, &entry);
+                on_entry(seq, timestamp_ns, &entry)?;
             }
         }
         if self.tip.point != view.chain_point() || self.tip.timestamp != view.last_timestamp_ns() {
@@ -259,12 +280,17 @@ fn compare_rows(
 }
 
 /// Verifies the stopped data directory at `path` from its first record to its last, and its books, without changing it.
-pub fn verify_with_books(path: &Path) -> Result<VerifyReport, PersistenceError> {
+pub fn verify(path: &Path) -> Result<VerifyReport, PersistenceError> {
+    verify_and_read(path, &mut |_, _, _| Ok(()))
+}
+
+/// As [`verify`]; gives every entry to `on_entry`. Those of the books are given before the rest of the books is checked.
+pub fn verify_and_read(path: &Path, on_entry: &mut OnVerified<'_>) -> Result<VerifyReport, PersistenceError> {
     let mut recount = Recount::default();
     let mut checked: Option<Arc<BooksView>> = None;
     let mut copy = None;
     let mut tail_ids: HashSet<TransferId, RandomState> = HashSet::default();
-    let recount_cell = std::cell::RefCell::new(&mut recount);
+    let recount_cell = std::cell::RefCell::new((&mut recount, on_entry));
     let checked_cell = std::cell::RefCell::new(&mut checked);
     let recovery = examine_above(
         path,
@@ -277,8 +303,9 @@ pub fn verify_with_books(path: &Path) -> Result<VerifyReport, PersistenceError> 
             let made = copy_books(&books, &place_for_copy(path, &books)?)?;
             let options = BooksOptions::default();
             let view = Books::open_existing(made.path(), &options)?.view();
-            let mut recount = recount_cell.borrow_mut();
-            recount.read(&view)?;
+            let mut recounting = recount_cell.borrow_mut();
+            let (recount, on_entry) = &mut *recounting;
+            recount.read(&view, *on_entry)?;
             recount.compare(&view)?;
             copy = Some(made);
             let held = view.chain_point();
@@ -286,7 +313,8 @@ pub fn verify_with_books(path: &Path) -> Result<VerifyReport, PersistenceError> 
             Ok(held)
         },
         &mut |record| {
-            let mut recount = recount_cell.borrow_mut();
+            let mut recounting = recount_cell.borrow_mut();
+            let (recount, on_entry) = &mut *recounting;
             // What the books hold already was checked there.
             if record.last_seq() <= recount.tip.point.seq {
                 return Ok(());
@@ -294,6 +322,7 @@ pub fn verify_with_books(path: &Path) -> Result<VerifyReport, PersistenceError> 
             recount.admit(record, path)?;
             for (seq, timestamp_ns, payload) in record.entries() {
                 let entry = recount.apply(seq, timestamp_ns, payload)?;
+                on_entry(seq, timestamp_ns, &entry)?;
                 let Some(id) = entry.order_id() else { continue };
                 let before = match checked_cell.borrow().as_ref() {
                     Some(view) => view.seq_of(id)?,

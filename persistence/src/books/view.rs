@@ -273,13 +273,19 @@ impl BooksView {
         self.state(Kind::Hold, &id.0.to_be_bytes(), rows::decode_hold)
     }
 
-    /// The open holds that expire at `until_ns` or before, soonest first.
+    /// The open holds that expire at `until_ns` or before, soonest first; of those only the ones behind `after`.
     pub fn holds_due(
         &self,
+        after: Option<(u64, TransferId)>,
         until_ns: u64,
         limit: usize,
     ) -> Result<Vec<(TransferId, HoldTerms)>, PersistenceError> {
-        let first = rows::expiry_key(0, TransferId(0));
+        let (least_ns, least_id) = after.unwrap_or_default();
+        let mut first = rows::expiry_key(least_ns, least_id);
+        if after.is_some() {
+            // The least key that is greater.
+            first.push(0);
+        }
         let last = rows::expiry_key(until_ns, TransferId(u128::MAX));
         let mut due = Vec::new();
         for row in self.snapshot.range(Space::State, &first, &last).take(limit) {

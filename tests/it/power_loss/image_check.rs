@@ -8,9 +8,12 @@ use ledger::{Asset, AssetCode, AssetId, Entry, Status, Transfer};
 use persistence::clock::wall_clock_ns;
 use persistence::entry_codec::{decode_entry, encode_entry};
 use persistence::record::push_entry;
-use persistence::{Group, OpenOptions, RecoveredLedger, open_ledger, verify};
-use std::collections::HashSet;
+use persistence::{
+    Bookkeeper, BooksOptions, Folded, Group, JournalReader, LedgerReader, OpenOptions, OpenedLedger,
+    open_ledger, verify,
+};
 use std::path::Path;
+use std::sync::Arc;
 
 /// What an opening may find, as numbers in [`Found`].
 pub(crate) const FINDINGS: [&str; 5] = [
@@ -39,7 +42,7 @@ pub(crate) fn check(data: &Path, witness: &Witness, chance: &mut Chance) -> Resu
 /// Opens it in this process, twice.
 pub(crate) fn check_opened(data: &Path, witness: &Witness, chance: &mut Chance) -> Result<Found, String> {
     let was_begun = data.exists();
-    let (ledger, entries) = open(data)?;
+    let (mut ledger, entries) = open(data)?;
     let report = &ledger.report;
     let has_warning = |part: &str| report.warnings.iter().any(|warning| warning.contains(part));
     let found = [
@@ -56,11 +59,22 @@ pub(crate) fn check_opened(data: &Path, witness: &Witness, chance: &mut Chance) 
         ));
     }
     let positions = witness.judge(&entries)?;
-    let same = positions.len() == ledger.fold.wallets.len()
-        && positions.iter().all(|(id, position)| ledger.fold.wallets[id].position == *position);
-    if !same {
-        return Err(format!("positions differ: {positions:?} is right, and {:?} was replayed", ledger.fold));
+    let reader = LedgerReader::new(
+        ledger.journal.reader(),
+        Arc::clone(&ledger.books),
+        Arc::new(std::mem::take(&mut ledger.index)),
+    );
+    for (id, position) in &positions {
+        let read = reader.position_at(*id, ledger.last_seq).map_err(|error| error.to_string())?;
+        if read.as_ref() != Some(position) {
+            return Err(format!("wallet {id} stands at {position:?}, and {read:?} is read"));
+        }
     }
+    let totals = reader.totals_as_of(ledger.last_seq).map_err(|error| error.to_string())?;
+    if totals.values().map(|totals| totals.wallets).sum::<u64>() != positions.len() as u64 {
+        return Err(format!("there are {} wallets, and the totals are {totals:?}", positions.len()));
+    }
+    drop(reader);
     let appended = if chance.below(4) == 0 { Some(append(ledger, chance)?) } else { end(ledger, chance)? };
     let (ledger, again) = open(data).map_err(|error| format!("when opened a second time: {error}"))?;
     if again[..entries.len().min(again.len())] != entries || again.get(entries.len()) != appended.as_ref() {
@@ -71,12 +85,18 @@ pub(crate) fn check_opened(data: &Path, witness: &Witness, chance: &mut Chance) 
     Ok(found.map(usize::from))
 }
 
-fn open(data: &Path) -> Result<(RecoveredLedger, Entries), String> {
-    let mut ids = HashSet::new();
-    let opened = open_ledger(data, &OpenOptions::default(), false, &mut |id, _| ids.insert(id));
+fn open(data: &Path) -> Result<(OpenedLedger, Entries), String> {
+    let options = BooksOptions::default();
+    let mut above = Entries::new();
+    let opened =
+        open_ledger(data, &OpenOptions::default(), &options, false, &mut |_, timestamp_ns, entry| {
+            above.push((timestamp_ns, entry));
+            Ok(())
+        });
     let ledger = opened.map_err(|error| format!("it was refused: {error}"))?;
+    let reader = LedgerReader::new(ledger.journal.reader(), Arc::clone(&ledger.books), Arc::default());
     let mut entries = Entries::new();
-    for record in ledger.journal.reader().read_from(1) {
+    for record in reader.whole_journal().read_from(1) {
         let record = record.map_err(|error| format!("it cannot be read: {error}"))?;
         for (seq, timestamp_ns, payload) in record.entries() {
             let entry = decode_entry(seq, payload).map_err(|error| error.to_string())?;
@@ -86,11 +106,25 @@ fn open(data: &Path) -> Result<(RecoveredLedger, Entries), String> {
             }
         }
     }
+    if !entries.ends_with(&above) {
+        return Err(format!("the last {} entries were given otherwise", above.len()));
+    }
     Ok((ledger, entries))
 }
 
-/// A clean stop, or none.
-fn end(ledger: RecoveredLedger, chance: &mut Chance) -> Result<Option<(u64, Entry)>, String> {
+/// What the books lack is folded into them, or not; then a clean stop, or none.
+fn end(ledger: OpenedLedger, chance: &mut Chance) -> Result<Option<(u64, Entry)>, String> {
+    if chance.below(2) == 0 {
+        let (reader, trimmer) = (ledger.journal.reader(), ledger.journal.trimmer());
+        let mut bookkeeper = Bookkeeper::new(Arc::clone(&ledger.books), reader, trimmer, Box::new(|_| {}));
+        let folded = loop {
+            match bookkeeper.step() {
+                Ok(Folded::Some(_)) => {}
+                other => break other,
+            }
+        };
+        folded.map_err(|error| format!("it cannot be folded: {error}"))?;
+    }
     if chance.below(2) == 0 {
         ledger.journal.close().map_err(|error| format!("it does not stop cleanly: {error}"))?;
     }
@@ -98,16 +132,16 @@ fn end(ledger: RecoveredLedger, chance: &mut Chance) -> Result<Option<(u64, Entr
 }
 
 /// Appends one more entry, and ends.
-fn append(mut ledger: RecoveredLedger, chance: &mut Chance) -> Result<(u64, Entry), String> {
+fn append(mut ledger: OpenedLedger, chance: &mut Chance) -> Result<(u64, Entry), String> {
     let code = AssetCode::new("NEW").expect("a right code");
     let entry = Entry::AssetCreated(Asset { id: AssetId(4_000_000_000), code, scale: 0 });
-    let timestamp_ns = wall_clock_ns().max(ledger.fold.last_timestamp_ns + 1);
+    let timestamp_ns = wall_clock_ns().max(ledger.last_timestamp_ns + 1);
     let (mut payload, mut body) = (Vec::new(), Vec::new());
     encode_entry(&entry, &mut payload);
     push_entry(&mut body, timestamp_ns, &payload);
     let entry_ends = [u32::try_from(body.len()).expect("small")];
     let group = Group {
-        first_seq: ledger.fold.last_seq + 1,
+        first_seq: ledger.last_seq + 1,
         body: &body,
         entry_ends: &entry_ends,
         last_timestamp: timestamp_ns,

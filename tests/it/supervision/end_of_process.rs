@@ -33,10 +33,11 @@ fn submit(ledger: &RunningLedger, via: usize, operations: Operations) -> Option<
 /// The ids that are used up according to the journal.
 fn used_up(data: &Path) -> HashSet<TransferId> {
     let mut used_up = HashSet::new();
-    let opened = persistence::open_ledger(data, &persistence::OpenOptions::default(), false, &mut |id, _| {
-        used_up.insert(id)
+    let verified = persistence::verify_and_read(data, &mut |_, _, entry| {
+        used_up.extend(entry.order_id());
+        Ok(())
     });
-    opened.expect("the directory opens").journal.close().expect("it is closed");
+    verified.expect("the ledger is whole");
     used_up
 }
 

@@ -5,10 +5,9 @@ use crate::books::{BANK, Chance, transfer, wallet};
 use crate::running_ledger::{RunningLedger, answer_of, is_for_now, transfers};
 use actors::{Answer, Answered, Operations, WalletView};
 use ledger::{
-    Entry, NewWallet, Outcome, OverdraftLimit, RefusalDetail, Status, Transfer, TransferId, WalletId,
+    Entry, Fold, NewWallet, Outcome, OverdraftLimit, RefusalDetail, Status, Transfer, TransferId, WalletId,
 };
-use persistence::entry_codec::decode_entry;
-use persistence::{OpenOptions, examine, open_ledger};
+use persistence::verify_and_read;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::mpsc::Receiver;
@@ -311,29 +310,26 @@ impl Storm {
     /// The stopped directory holds every outcome that was told, and no other; and folds into the wallets as they were.
     pub(crate) fn check_journal(&self, data: &Path, views: &[WalletView], context: &str) {
         let mut journaled = HashMap::new();
-        examine(data, &OpenOptions::default(), &mut |record| {
-            for (seq, timestamp_ns, payload) in record.entries() {
-                let (transfer, status) = match decode_entry(seq, payload)? {
-                    Entry::Transferred(transfer) => (transfer, Status::Created),
-                    Entry::TransferRefused { transfer, refusal } => (transfer, refusal.status),
-                    Entry::AssetCreated(_) | Entry::WalletCreated(_) => continue,
-                    other => panic!("{context}: nobody asked for {other:?}"),
-                };
-                let before = journaled.insert(transfer.id, (transfer, Final { status, seq, timestamp_ns }));
-                assert!(before.is_none(), "{context}: an id is applied once: {before:?}");
-            }
+        let mut fold = Fold::default();
+        let verified = verify_and_read(data, &mut |seq, timestamp_ns, entry| {
+            fold.apply(seq, timestamp_ns, entry)?;
+            let (transfer, status) = match entry.clone() {
+                Entry::Transferred(transfer) => (transfer, Status::Created),
+                Entry::TransferRefused { transfer, refusal } => (transfer, refusal.status),
+                Entry::AssetCreated(_) | Entry::WalletCreated(_) => return Ok(()),
+                other => panic!("{context}: nobody asked for {other:?}"),
+            };
+            let before = journaled.insert(transfer.id, (transfer, Final { status, seq, timestamp_ns }));
+            assert!(before.is_none(), "{context}: an id is applied once: {before:?}");
             Ok(())
-        })
-        .expect("the journal is whole");
+        });
+        verified.expect("the ledger is whole");
         assert_eq!(journaled.len(), self.told.len(), "{context}");
         for (id, (transfer, last)) in &self.told.outcomes {
             assert_eq!(journaled.get(id), Some(&(transfer.clone(), *last)), "{context}");
         }
-        let opened = open_ledger(data, &OpenOptions::default(), false, &mut |_, _| true);
-        let opened = opened.expect("the directory opens");
         let live: HashMap<WalletId, _> =
             views.iter().map(|view| (view.wallet.terms.id, view.wallet.clone())).collect();
-        assert_eq!(opened.fold.wallets, live, "{context}: live wallets are the journal's");
-        opened.journal.close().expect("it is closed");
+        assert_eq!(fold.wallets, live, "{context}: live wallets are the journal's");
     }
 }

@@ -1,11 +1,14 @@
-//! A directory opened as a ledger, verified, and read wallet by wallet: every entry is applied, in its place, once.
+//! A directory without books yet: opened as a ledger, verified, and read entry by entry; every entry in its place, once.
 
+use crate::books::BooksOptions;
+use crate::books::verification::verify;
 use crate::clock::wall_clock_ns;
 use crate::entry_codec::encode_entry;
-use crate::journal::{Group, Journal, JournalReader, Records};
-use crate::record::{GENESIS_HASH, Record, push_entry};
-use crate::recovered_ledger::{check_conservation, open_ledger, read_entries, rebuild_wallet, verify};
-use crate::{OpenOptions, PersistenceError, WalletIndex};
+use crate::journal::{Group, Journal};
+use crate::opened_ledger::{OpenedLedger, open_ledger};
+use crate::record::push_entry;
+use crate::replay::{check_conservation, read_entries};
+use crate::{LedgerReader, OpenOptions, PersistenceError};
 use ledger::{
     Asset, AssetCode, AssetId, Entry, Fold, NewWallet, OverdraftLimit, Owner, Refusal, RefusalDetail, Status,
     Transfer, TransferId, Wallet, WalletFlags, WalletId,
@@ -116,35 +119,38 @@ fn an_opened_ledger_holds_every_entry_its_ids_and_which_wallets_it_changed() {
     let directory = tempfile::tempdir().unwrap();
     let (entries, now_ns) = (history(), wall_clock_ns());
     write(directory.path(), &entries, now_ns);
-    let mut expected = Fold::default();
-    for (index, entry) in entries.iter().enumerate() {
-        let before_last = (entries.len() - 1 - index) as u64;
-        expected.apply(index as u64 + 1, now_ns - before_last, entry).expect("a right history");
-    }
-    let mut ids = Vec::new();
-    let opened = open_ledger(directory.path(), &OpenOptions::default(), false, &mut |id, seq| {
-        ids.push((id.0, seq));
-        true
-    });
-    let opened = opened.expect("it opens");
-    assert_eq!(opened.fold, expected);
-    assert_eq!(ids, [(101, 4), (102, 5), (103, 7), (104, 8), (105, 9), (106, 10)]);
-    let changed = |id| opened.index.seqs(WalletId(id), u64::MAX);
+    let mut given = Vec::new();
+    let opened = open_ledger(
+        directory.path(),
+        &OpenOptions::default(),
+        &BooksOptions::default(),
+        false,
+        &mut |seq, timestamp_ns, entry| {
+            given.push((seq, timestamp_ns, entry));
+            Ok(())
+        },
+    );
+    let OpenedLedger { journal, books, index, last_seq, last_timestamp_ns, report } =
+        opened.expect("it opens");
+    let expected = (1..).zip(&entries).map(|(seq, entry)| (seq, now_ns - (10 - seq), entry.clone()));
+    assert_eq!(given, expected.collect::<Vec<_>>());
+    let changed = |id| index.seqs(WalletId(id), u64::MAX);
     assert_eq!((changed(1), changed(2), changed(3)), (vec![2, 4, 10], vec![3, 4, 7, 8], vec![6, 7, 8, 10]));
-    assert_eq!(opened.journal.durable_seq(), 10);
-    assert_eq!((opened.report.entries, opened.report.last_seq), (10, 10));
+    assert_eq!((journal.durable_seq(), last_seq, last_timestamp_ns), (10, 10, now_ns));
+    assert_eq!((report.entries, report.last_seq), (10, 10));
 
-    // A wallet as of any entry, from the journal alone.
-    let reader = opened.journal.reader();
+    // A wallet as of any entry.
+    let ledger_reader = LedgerReader::new(journal.reader(), books, index.into());
     let mut fold = Fold::default();
-    for (index, entry) in entries.iter().enumerate() {
-        let seq = index as u64 + 1;
-        fold.apply(seq, now_ns - (entries.len() as u64 - seq), entry).expect("a right history");
+    for (seq, entry) in (1..).zip(&entries) {
+        fold.apply(seq, now_ns - (10 - seq), entry).expect("a right history");
         for id in [1, 2, 3, 9].map(WalletId) {
-            let rebuilt = rebuild_wallet(reader.as_ref(), &opened.index, id, seq).expect("it can be read");
-            assert_eq!(rebuilt.as_ref(), fold.wallets.get(&id), "wallet {id} as of {seq}");
+            let read = ledger_reader.wallet_as_of(id, seq).expect("it can be read");
+            assert_eq!(read.as_ref(), fold.wallets.get(&id), "wallet {id} as of {seq}");
         }
     }
+    drop(ledger_reader);
+    let reader = journal.reader();
     // Single entries, in one record and in several.
     for seqs in [vec![], vec![1], vec![10], vec![2, 3], vec![3, 4], vec![1, 4, 5, 6, 10], (1..=10).collect()]
     {
@@ -160,7 +166,7 @@ fn an_opened_ledger_holds_every_entry_its_ids_and_which_wallets_it_changed() {
     }
     let beyond = read_entries(reader.as_ref(), &[10, 11], &mut |_, _, _| Ok(()));
     assert!(matches!(beyond, Err(PersistenceError::UnreadableEntry { seq: 11, .. })), "{beyond:?}");
-    opened.journal.close().expect("it is healthy");
+    journal.close().expect("it is healthy");
 
     let report = verify(directory.path()).expect("it is whole");
     assert_eq!((report.wallets, report.transfers, report.refused), (3, 4, 2));
@@ -175,17 +181,12 @@ fn an_opened_ledger_holds_every_entry_its_ids_and_which_wallets_it_changed() {
 }
 
 #[test]
-fn a_journal_that_contradicts_itself_is_neither_opened_nor_verified() {
+fn a_journal_that_contradicts_itself_is_not_verified() {
     let check = |extra: Entry, expected: &str| {
         let directory = tempfile::tempdir().unwrap();
         let mut entries = history();
         entries.push(extra);
         write(directory.path(), &entries, wall_clock_ns());
-        let mut ids = std::collections::HashSet::new();
-        let opened =
-            open_ledger(directory.path(), &OpenOptions::default(), false, &mut |id, _| ids.insert(id));
-        let error = opened.expect_err("it contradicts itself").to_string();
-        assert!(error.contains(expected) && error.contains("entry 11"), "{error}");
         let error = verify(directory.path()).expect_err("it contradicts itself").to_string();
         assert!(error.contains(expected) && error.contains("entry 11"), "{error}");
     };
@@ -204,58 +205,20 @@ fn a_wall_clock_far_from_the_newest_entry_is_refused_unless_it_is_accepted() {
     let directory = tempfile::tempdir().unwrap();
     let ahead_ns = wall_clock_ns() + 3_600_000_000_000;
     write(directory.path(), &history(), ahead_ns);
-    let open = |accept| open_ledger(directory.path(), &OpenOptions::default(), accept, &mut |_, _| true);
+    let open = |accept| {
+        let books = BooksOptions::default();
+        open_ledger(directory.path(), &OpenOptions::default(), &books, accept, &mut |_, _, _| Ok(()))
+    };
     let refused = open(false);
     assert!(matches!(refused, Err(PersistenceError::ImplausibleClock { .. })), "{refused:?}");
     let opened = open(true).expect("it is accepted, and was closed cleanly before");
     assert!(opened.report.clean);
-    assert_eq!(opened.fold.last_timestamp_ns, ahead_ns);
+    assert_eq!(opened.last_timestamp_ns, ahead_ns);
     opened.journal.close().expect("it is healthy");
 }
 
-/// The journal and its index may only disagree by a fault of ours, and then nothing is made up.
 #[test]
-fn an_index_that_does_not_fit_the_journal_is_a_fault() {
-    struct OneRecord(Record);
-    impl std::fmt::Debug for OneRecord {
-        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("OneRecord")
-        }
-    }
-    impl JournalReader for OneRecord {
-        fn read_from(&self, _: u64) -> Records {
-            Box::new(std::iter::empty())
-        }
-
-        // Whatever is asked for.
-        fn record_holding(&self, _: u64) -> Result<Option<Record>, PersistenceError> {
-            Ok(Some(self.0.clone()))
-        }
-    }
-    let entries = history();
-    let built = Built::new(1, &entries, 1_000);
-    let encoded = Record::encode(1, entries.len() as u32, &GENESIS_HASH, &built.body);
-    let reader = OneRecord(Record::decode(encoded).expect("it has just been encoded"));
-    let rebuild = |seqs: &[u64]| {
-        let index = WalletIndex::default();
-        for &seq in seqs {
-            index.push(WalletId(2), seq);
-        }
-        rebuild_wallet(&reader, &index, WalletId(2), u64::MAX)
-    };
-    assert!(rebuild(&[3, 4, 7, 8]).is_ok());
-    for (seqs, seq) in [(vec![4], 4), (vec![3, 6], 6), (vec![3, 4, 10], 10), (vec![3, 5], 5), (vec![2, 3], 2)]
-    {
-        let error = rebuild(&seqs).expect_err("it does not fit").to_string();
-        let expected = format!("entry {seq}: is in the index of wallet");
-        assert!(error.contains(&expected), "{seqs:?}: {error}");
-    }
-    let missing = rebuild(&[3, 4, 77]);
-    assert!(matches!(missing, Err(PersistenceError::UnreadableEntry { seq: 77, .. })), "{missing:?}");
-}
-
-#[test]
-fn books_that_do_not_balance_are_a_fault() {
+fn wallets_that_do_not_balance_are_a_fault() {
     let mut fold = Fold::default();
     for (index, entry) in history().iter().enumerate() {
         fold.apply(index as u64 + 1, index as u64 + 1, entry).expect("a right history");
