@@ -5,6 +5,7 @@
 
 use crate::answers;
 use crate::config::Config;
+use crate::event_feed::{Subscriptions, Wake};
 use crate::telemetry::Telemetry;
 use actors::{Answered, Engine};
 use protocol::{
@@ -21,7 +22,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 /// How many replies are encoded before they are written.
 const REPLIES_PER_WRITE: usize = 512;
@@ -45,6 +46,8 @@ pub struct ConnectionContext {
     pub open: AtomicUsize,
     /// Requests that were taken and whose replies have not been written.
     pub unwritten: AtomicU64,
+    /// Wakes subscriptions when there is something new, and when the server stops.
+    pub wake: watch::Sender<Wake>,
 }
 
 /// Counts a connection for as long as it lives.
@@ -69,11 +72,13 @@ impl Drop for OpenConnection {
 }
 
 /// Something to be written.
-enum Outgoing {
+pub(crate) enum Outgoing {
     /// The ledger has answered.
     Answered { request_id: u64, operation: Operation, operations: u32, received: Instant, answered: Answered },
     /// The connection itself answers a request.
     Reply { request_id: u64, reply: Reply, operations: u32 },
+    /// A frame of a subscription, which answers no request that is under way. Whoever waits is told when it was written.
+    Events { frame: Vec<u8>, written: oneshot::Sender<()> },
     /// The last thing that is written.
     Close { request_id: u64, error: ErrorReply },
 }
@@ -84,6 +89,41 @@ struct UnderWay {
     requests: Cell<u32>,
     operations: Cell<u32>,
     changed: Notify,
+}
+
+/// The way to the writer of one connection, for all that answer on it. The writer ends when nobody has it any more.
+#[derive(Clone)]
+pub(crate) struct Outbound {
+    pub(crate) context: Arc<ConnectionContext>,
+    sender: mpsc::UnboundedSender<Outgoing>,
+    under_way: Rc<UnderWay>,
+}
+
+impl Outbound {
+    /// Answers without the ledger.
+    pub(crate) fn reply(&self, request_id: u64, reply: Reply, operations: u32) {
+        self.begin(operations);
+        self.send(Outgoing::Reply { request_id, reply, operations });
+    }
+
+    /// Sends a frame of a subscription, and waits until it has been written; false if the client is gone.
+    pub(crate) async fn write_events(&self, frame: Vec<u8>) -> bool {
+        let (written, waiting) = oneshot::channel();
+        self.sender.send(Outgoing::Events { frame, written }).is_ok() && waiting.await.is_ok()
+    }
+
+    fn send(&self, outgoing: Outgoing) {
+        if self.sender.send(outgoing).is_err() {
+            // The client is gone; its writer has stopped counting.
+            self.context.unwritten.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn begin(&self, operations: u32) {
+        self.under_way.requests.set(self.under_way.requests.get() + 1);
+        self.under_way.operations.set(self.under_way.operations.get() + operations);
+        self.context.unwritten.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// Why a connection ends.
@@ -110,14 +150,14 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, via: usize, counted: Ope
     let under_way = Rc::new(UnderWay::default());
     let mut writer =
         actix_rt::spawn(write_replies(write_half, receiver, Rc::clone(&under_way), Arc::clone(&context)));
+    let outbound = Outbound { context: Arc::clone(&context), sender, under_way };
     let mut reader = Reader {
-        context: Arc::clone(&context),
+        subscriptions: Subscriptions::new(outbound.clone()),
+        outbound,
         stream: read_half,
         buffer: Vec::new(),
         start: 0,
         via,
-        sender,
-        under_way,
         limits: limits(&context.config),
     };
     let reading = async {
@@ -137,13 +177,14 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, via: usize, counted: Ope
     match end {
         Some(End::Broken { request_id, error }) => {
             tracing::debug!(%peer, code = %error.code, text = error.text, "connection refused");
-            reader.begin(0);
-            reader.send(Outgoing::Close { request_id, error });
+            reader.outbound.begin(0);
+            reader.outbound.send(Outgoing::Close { request_id, error });
         }
         Some(End::Io(error)) => tracing::debug!(%peer, %error, "connection lost"),
         Some(End::Closed) | None => tracing::debug!(%peer, "disconnected"),
     }
-    // The writer ends when the last request under way has been answered: its reply holds a sender.
+    // Ends the subscriptions, too. The writer ends when the last request under way has been answered: its reply holds a
+    // sender.
     drop(reader);
     if !writer.is_finished() {
         let _ended = writer.await;
@@ -163,21 +204,20 @@ pub fn limits(config: &Config) -> Limits {
 }
 
 struct Reader {
-    context: Arc<ConnectionContext>,
+    outbound: Outbound,
+    subscriptions: Subscriptions,
     stream: OwnedReadHalf,
     /// Bytes that were received; those before `start` are done with.
     buffer: Vec<u8>,
     start: usize,
     via: usize,
-    sender: mpsc::UnboundedSender<Outgoing>,
-    under_way: Rc<UnderWay>,
     limits: Limits,
 }
 
 impl Reader {
     /// Takes the hello and answers it. Returns the client's name.
     async fn handshake(&mut self) -> Result<String, End> {
-        let timeout = self.context.config.handshake_timeout;
+        let timeout = self.outbound.context.config.handshake_timeout;
         let hello = self.read_frame(HELLO_FRAME_MAX);
         let (header, body) = if timeout.is_zero() {
             hello.await?
@@ -214,7 +254,7 @@ impl Reader {
             server_version: env!("CARGO_PKG_VERSION").to_owned(),
             limits: self.limits.clone(),
         };
-        self.reply(request_id, Reply::Hello(welcome), 0);
+        self.outbound.reply(request_id, Reply::Hello(welcome), 0);
         Ok(hello.client_name)
     }
 
@@ -244,19 +284,25 @@ impl Reader {
                 if error.code.is_fatal() {
                     return Err(end);
                 }
-                self.reply(request_id, Reply::Error(error.clone()), 0);
+                self.outbound.reply(request_id, Reply::Error(error.clone()), 0);
                 return Ok(());
             }
         };
         if let Err(error) = request.check_batch(&self.limits) {
-            self.reply(request_id, Reply::Error(error), 0);
+            self.outbound.reply(request_id, Reply::Error(error), 0);
             return Ok(());
+        }
+        if self.subscriptions.has(request_id) {
+            let text = "the request has the id of a subscription that has not ended";
+            let error = ErrorReply::new(ErrorCode::Malformed, text);
+            return Err(End::Broken { request_id, error });
         }
         self.submit(request_id, request, bytes, received);
         Ok(())
     }
 
     fn submit(&self, request_id: u64, request: Request, bytes: u64, received: Instant) {
+        let outbound = &self.outbound;
         let operation = request.operation();
         let count = request.operation_count() as u32;
         let head = request.head();
@@ -264,22 +310,31 @@ impl Reader {
             tracing::debug!(trace_id = format_args!("{:032x}", head.trace_id), %operation, count, "request");
         }
         let deadline = (head.deadline_ms > 0).then(|| Duration::from_millis(u64::from(head.deadline_ms)));
-        let Some(operations) = answers::operations(request) else {
-            let reply = match operation {
-                Operation::Ping => Reply::Ping(Pong {
-                    timestamp_ns: self.context.engine.now_ns(),
-                    durable_seq: self.context.engine.status().durable_seq,
-                }),
-                _ => Reply::Error(ErrorReply::new(
-                    ErrorCode::UnknownMessage,
-                    "a hello is sent once, at the start",
-                )),
-            };
-            return self.reply(request_id, reply, 0);
+        let request = match request {
+            Request::Ping(_) => {
+                let engine = &outbound.context.engine;
+                let pong = Pong { timestamp_ns: engine.now_ns(), durable_seq: engine.durable_seq() };
+                return outbound.reply(request_id, Reply::Ping(pong), 0);
+            }
+            Request::Subscribe(query) => return self.subscriptions.subscribe(request_id, query.what),
+            Request::MoreEvents(query) => {
+                return outbound.reply(request_id, self.subscriptions.more(query.what), 0);
+            }
+            Request::Unsubscribe(query) => {
+                return outbound.reply(request_id, self.subscriptions.unsubscribe(query.what), 0);
+            }
+            other => other,
         };
-        self.begin(count);
-        let sender = self.sender.clone();
-        let context = Arc::clone(&self.context);
+        if let Some(reply) = answers::refused_by_shape(&request) {
+            return outbound.reply(request_id, reply, 0);
+        }
+        let Some(operations) = answers::operations(request, self.limits.frame_bytes_max) else {
+            let error = ErrorReply::new(ErrorCode::UnknownMessage, "a hello is sent once, at the start");
+            return outbound.reply(request_id, Reply::Error(error), 0);
+        };
+        outbound.begin(count);
+        let sender = outbound.sender.clone();
+        let context = Arc::clone(&outbound.context);
         let reply = move |answered| {
             let outgoing =
                 Outgoing::Answered { request_id, operation, operations: count, received, answered };
@@ -288,57 +343,40 @@ impl Reader {
                 context.unwritten.fetch_sub(1, Ordering::Relaxed);
             }
         };
-        let submitted = self.context.engine.submit(self.via, operations, bytes, deadline, Box::new(reply));
+        let engine = &outbound.context.engine;
+        let submitted = engine.submit(self.via, operations, bytes, deadline, Box::new(reply));
         if let Err(rejection) = submitted {
             let reply = Reply::Error(answers::rejection(rejection));
-            self.send(Outgoing::Reply { request_id, reply, operations: count });
+            outbound.send(Outgoing::Reply { request_id, reply, operations: count });
         }
-    }
-
-    /// Answers without the ledger.
-    fn reply(&self, request_id: u64, reply: Reply, operations: u32) {
-        self.begin(operations);
-        self.send(Outgoing::Reply { request_id, reply, operations });
-    }
-
-    fn send(&self, outgoing: Outgoing) {
-        if self.sender.send(outgoing).is_err() {
-            // The client is gone; its writer has stopped counting.
-            self.context.unwritten.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-
-    fn begin(&self, operations: u32) {
-        self.under_way.requests.set(self.under_way.requests.get() + 1);
-        self.under_way.operations.set(self.under_way.operations.get() + operations);
-        self.context.unwritten.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Waits until one more request may be under way.
     async fn wait_for_room(&self) {
+        let under_way = &self.outbound.under_way;
         let full = || {
-            self.under_way.requests.get() >= self.limits.requests_in_flight_max
-                || self.under_way.operations.get() >= self.limits.operations_in_flight_max
+            under_way.requests.get() >= self.limits.requests_in_flight_max
+                || under_way.operations.get() >= self.limits.operations_in_flight_max
         };
         while full() {
-            self.under_way.changed.notified().await;
+            under_way.changed.notified().await;
         }
     }
 
-    /// Reads a frame. Silence is a reason to close only while nothing is under way.
+    /// Reads a frame. Silence is a reason to close only while nothing is under way and there is no subscription.
     async fn read_frame_or_idle(
         &mut self,
         frame_limit: u32,
     ) -> Result<(FrameHeader, std::ops::Range<usize>), End> {
-        let timeout = self.context.config.idle_timeout;
+        let timeout = self.outbound.context.config.idle_timeout;
         if timeout.is_zero() {
             return self.read_frame(frame_limit).await;
         }
         loop {
-            let under_way = Rc::clone(&self.under_way);
+            let under_way = Rc::clone(&self.outbound.under_way);
             match tokio::time::timeout(timeout, self.read_frame(frame_limit)).await {
                 Ok(frame) => return frame,
-                Err(_) if under_way.requests.get() > 0 => {}
+                Err(_) if under_way.requests.get() > 0 || !self.subscriptions.is_empty() => {}
                 Err(_) => return Err(timed_out("nothing was received for the idle timeout")),
             }
         }
@@ -369,7 +407,7 @@ impl Reader {
             let room = (missing - self.buffer.len()).min(self.buffer.len());
             self.buffer.reserve(room.max(READ_CHUNK));
             let read = self.stream.read_buf(&mut self.buffer).await?;
-            self.context.telemetry.received_bytes.increment(read as u64);
+            self.outbound.context.telemetry.received_bytes.increment(read as u64);
             if read == 0 {
                 return Err(End::Closed);
             }
@@ -387,7 +425,7 @@ impl Reader {
     }
 
     fn refuse_frame(&self, request_id: u64, error: &FrameError) -> End {
-        self.context.telemetry.rejected_frame(error);
+        self.outbound.context.telemetry.rejected_frame(error);
         let request_id = if matches!(error, FrameError::BadMagic { .. }) { 0 } else { request_id };
         End::Broken { request_id, error: ErrorReply::from(error) }
     }
@@ -407,16 +445,24 @@ async fn write_replies(
     let mut ready = Vec::with_capacity(REPLIES_PER_WRITE);
     let mut bytes = Vec::new();
     let mut close = false;
+    let mut frames_written = Vec::new();
     while !close && receiver.recv_many(&mut ready, REPLIES_PER_WRITE).await > 0 {
         let (mut requests, mut operations) = (0_u32, 0);
         for outgoing in ready.drain(..) {
             let (request_id, reply, count) = match outgoing {
                 Outgoing::Answered { request_id, operation, operations, received, answered } => {
-                    let reply = answers::reply(operation, answered.into_answer(), &context.telemetry);
+                    let answer = answered.into_answer();
+                    let frame_limit = context.config.frame_bytes_max;
+                    let reply = answers::reply(operation, answer, &context.telemetry, frame_limit);
                     context.telemetry.request(operation, received.elapsed().as_secs_f64());
                     (request_id, reply, operations)
                 }
                 Outgoing::Reply { request_id, reply, operations } => (request_id, reply, operations),
+                Outgoing::Events { frame, written } => {
+                    bytes.extend_from_slice(&frame);
+                    frames_written.push(written);
+                    continue;
+                }
                 Outgoing::Close { request_id, error } => {
                     close = true;
                     (request_id, Reply::Error(error), 0)
@@ -438,6 +484,10 @@ async fn write_replies(
         if written.is_err() {
             break;
         }
+        for waiting in frames_written.drain(..) {
+            // Its subscription may have ended meanwhile.
+            let _ = waiting.send(());
+        }
         bytes.clear();
         if bytes.capacity() > BUFFER_KEPT {
             bytes.shrink_to(BUFFER_KEPT);
@@ -446,8 +496,8 @@ async fn write_replies(
     receiver.close();
     // What is answered from now on is nobody's any more.
     let mut lost = 0;
-    while receiver.try_recv().is_ok() {
-        lost += 1;
+    while let Ok(outgoing) = receiver.try_recv() {
+        lost += u64::from(!matches!(outgoing, Outgoing::Events { .. }));
     }
     context.unwritten.fetch_sub(lost, Ordering::Relaxed);
     let _gone = stream.shutdown().await;

@@ -5,6 +5,7 @@
 
 use crate::config::Config;
 use crate::connection::{self, ConnectionContext, OpenConnection};
+use crate::event_feed::{self, Wake};
 use crate::http::{self, HttpState};
 use crate::telemetry::Telemetry;
 use actors::{BooksOptions, Engine, EngineOptions, FaultHook, RecoveryReport, WalletsInMemory};
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 /// How often the free space is looked at.
@@ -129,9 +130,11 @@ pub async fn run_with_faults(
         config: config.clone(),
         open: AtomicUsize::new(0),
         unwritten: AtomicU64::new(0),
+        wake: watch::Sender::new(Wake::default()),
     });
     let listener = tokio::net::TcpListener::from_std(listeners.clients)?;
     let accepting = actix_rt::spawn(accept(listener, Arc::clone(&context)));
+    let waking = actix_rt::spawn(event_feed::wake_subscriptions(Arc::clone(&context)));
     let housekeeping = actix_rt::spawn(keep_house(config.clone(), engine.clone(), telemetry));
     announce(&format!("listening on {clients_address}"));
 
@@ -142,6 +145,8 @@ pub async fn run_with_faults(
     stopping.store(true, Ordering::Release);
     accepting.abort();
     engine.refuse_new();
+    waking.abort();
+    event_feed::end_subscriptions(&context);
     let patience = if failed.is_some() { LAST_WORDS } else { config.drain_timeout };
     let stop_begun = Instant::now();
     let drained = drain(&context, patience).await;

@@ -42,6 +42,10 @@ pub struct Telemetry {
     pub connections: Gauge,
     /// Connections that were accepted.
     pub connections_accepted: Counter,
+    /// Subscriptions that have not ended.
+    pub subscriptions: Gauge,
+    /// Events that were sent to subscribers.
+    pub events_sent: Counter,
     /// Bytes from clients.
     pub received_bytes: Counter,
     /// Bytes to clients.
@@ -70,6 +74,8 @@ pub const METRICS: &[(&str, &str, Option<Unit>, &str)] = &[
     ("bursar_rejected_frames_total", "counter", None, "Frames that could not be taken, by reason."),
     ("bursar_connections", "gauge", None, "Open client connections."),
     ("bursar_connections_accepted_total", "counter", None, "Client connections accepted."),
+    ("bursar_subscriptions", "gauge", None, "Open subscriptions to events."),
+    ("bursar_events_sent_total", "counter", None, "Events sent to subscribers."),
     ("bursar_received_bytes_total", "counter", Some(Unit::Bytes), "Bytes received from clients."),
     ("bursar_sent_bytes_total", "counter", Some(Unit::Bytes), "Bytes sent to clients."),
     (
@@ -171,6 +177,8 @@ impl Telemetry {
             rejected_frames: rejected_frames.collect(),
             connections: gauge!("bursar_connections"),
             connections_accepted: counter!("bursar_connections_accepted_total"),
+            subscriptions: gauge!("bursar_subscriptions"),
+            events_sent: counter!("bursar_events_sent_total"),
             received_bytes: counter!("bursar_received_bytes_total"),
             sent_bytes: counter!("bursar_sent_bytes_total"),
             live_wallets: gauge!("bursar_live_wallets"),

@@ -3,19 +3,20 @@
 //! Whoever serves clients submits requests here and is called back with the answers. It never sees a socket.
 
 use crate::admission::{Admission, Rejection};
-use crate::core::{Core, CoreParts, FaultHook, OnFatal, Transport, WalletsInMemory};
+use crate::core::{Core, CoreParts, FaultHook, OnFatal, Readers, Transport, WalletsInMemory};
 use crate::reader_pool::ReaderPool;
 use crate::recovered_tail::RecoveredTail;
 use crate::request::{Operations, Reply, Request};
 use crate::router_actor::{Route, RouterActor};
 use crate::shard_actor::{Connect, ShardActor};
 use crate::shard_machine::ShardMessage;
+use crate::supervision::guard;
 use actix::{Actor, Addr};
 use actix_rt::{Arbiter, ArbiterHandle};
 use parking_lot::Mutex;
 use persistence::{
     Bookkeeper, BookkeeperThread, BooksOptions, BooksView, FoldLag, FoldPace, GroupCommit, JournalWriter,
-    LedgerClock, LedgerReader, OpenOptions, PersistenceError, RecoveryReport, Sequencer, open_ledger,
+    LedgerClock, LedgerReader, OpenOptions, PersistenceError, RecoveryReport, Sequencer, Waiter, open_ledger,
 };
 use std::hash::BuildHasher;
 use std::path::PathBuf;
@@ -94,6 +95,8 @@ pub struct Engine {
     routers: Arc<[Addr<RouterActor>]>,
     arbiters: Arc<[ArbiterHandle]>,
     threads: Arc<Mutex<Option<Threads>>>,
+    /// Threads of their own for whoever reads the history from end to end, so that no wallet waits for them.
+    history_readers: Arc<ReaderPool>,
 }
 
 #[derive(Debug)]
@@ -193,7 +196,8 @@ impl Engine {
             })
             .collect();
         let threads = Arc::new(Mutex::new(Some(Threads { arbiters, writer, bookkeeper, lag })));
-        Ok((Self { core, routers, arbiters: handles, threads }, opened.report))
+        let history_readers = Arc::new(ReaderPool::start()?);
+        Ok((Self { core, routers, arbiters: handles, threads, history_readers }, opened.report))
     }
 
     /// The shards' threads. Connections live there too, each beside the router that it uses.
@@ -221,6 +225,34 @@ impl Engine {
         let request = Request::new(Arc::clone(&self.core), operations, deadline_ns, Some(permit), reply);
         self.routers[via % self.routers.len()].do_send(Route(request));
         Ok(())
+    }
+
+    /// The newest entry that is durable.
+    pub fn durable_seq(&self) -> u64 {
+        self.core.sequencer.durable_seq()
+    }
+
+    /// Calls back once this entry is durable, at once if it is, or when it is known that it will not be. From the journal
+    /// writer's thread, so the callback hands over and returns.
+    pub fn when_durable(&self, seq: u64, waiter: Waiter) {
+        self.core.sequencer.when_durable(seq, waiter);
+    }
+
+    /// Reads the history, on a thread on which nobody else's work waits for it but other reads of that kind. What it reads
+    /// above [`Self::durable_seq`] is not to be told to anybody.
+    pub fn read_history(&self, job: impl FnOnce(&LedgerReader) + Send + 'static) {
+        let core = Arc::clone(&self.core);
+        let guarded = move || {
+            if guard(|| job(&core.reader)).is_err() {
+                core.fatal("a reader of the history has failed");
+            }
+        };
+        self.history_readers.run(Box::new(guarded));
+    }
+
+    /// A read of the history has failed. That is fatal, unless the server is stopping.
+    pub fn cannot_read_history(&self, error: &PersistenceError) {
+        self.core.cannot_read(error);
     }
 
     /// Ledger time, in nanoseconds since 1970.

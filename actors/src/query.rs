@@ -227,6 +227,9 @@ fn answer(core: &Core, query: &Query, as_of_seq: u64) -> Result<QueryAnswer, Per
         }
         Query::Statement(asked) => return statement(core, asked, as_of_seq),
         Query::ListPending { wallet, after, limit } => {
+            if reader.wallet_as_of(*wallet, as_of_seq)?.is_none() {
+                return Ok(QueryAnswer::Refused(Status::WalletNotFound));
+            }
             let page = reader.list_pending(*wallet, as_of_seq, *after, page_items(*limit))?;
             QueryAnswer::Pending { as_of_seq, holds: page.items, next: page.next }
         }
