@@ -3,6 +3,8 @@
 //! | module | shows |
 //! |---|---|
 //! | `transfers`, `wallets` | what every operation is answered |
+//! | `reads` | that everything which is told of the past is what a naive model makes of the records |
+//! | `events` | that subscribers get every entry once, in order, and hold up nobody |
 //! | `model` | that a naive model, and conservation under concurrency, agree with the server |
 //! | `bad_input` | that a hostile or broken client harms nobody but itself |
 //! | `power_loss` | that it stays through a power cut at any moment |
@@ -21,7 +23,7 @@
 //!
 //! The tests are written with `server` (the binary), `served_ledger` (the server in this process), `running_ledger` (the
 //! engine alone), `naive` (the rules as somebody would write them in an afternoon), `raw_connection`, `books`,
-//! `metrics_page`, `fault`, `process_usage`, `recorder` and `separate_process`.
+//! `told_history` (the model of reads), `metrics_page`, `fault`, `process_usage`, `recorder` and `separate_process`.
 
 mod architecture;
 mod backpressure;
@@ -33,6 +35,7 @@ mod corruption;
 mod disk_full;
 mod documents;
 mod engine;
+mod events;
 mod fault;
 mod http;
 mod io_faults;
@@ -48,6 +51,7 @@ mod pause;
 mod power_loss;
 mod process_usage;
 mod raw_connection;
+mod reads;
 mod recorder;
 mod restart;
 mod running_ledger;
@@ -57,5 +61,6 @@ mod server;
 mod small_disk;
 mod stopping;
 mod supervision;
+mod told_history;
 mod transfers;
 mod wallets;
