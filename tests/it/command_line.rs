@@ -3,7 +3,7 @@
 use crate::server::{Ended, Server, bursar, run};
 use serde_json::Value;
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, Write};
 use std::process::Stdio;
 
 fn ask(server: &Server, arguments: &[&str]) -> Ended {
@@ -173,13 +173,85 @@ fn every_command_prints_a_table_or_json_and_says_by_its_exit_code_whether_it_was
     check(&["wallet", "close", "77"], 3, &["wallet_not_found"], "/outcome/seq", &0.into());
     check(&["wallet", "show", "2", "77"], 3, &["ada", "not found"], "/1", &Value::Null);
     check(&["trial-balance"], 0, &["USD", "895", "yes"], "/assets/0/debits_posted", &text("895"));
+    // What was.
+    check(
+        &["wallet", "statement", "4"],
+        0,
+        &["opening balance", "closing balance", "transaction", "2 entries as of entry"],
+        "/rows/1/debits",
+        &text("95"),
+    );
+    check(
+        &["wallet", "statement", "2", "--newest-first", "--limit", "1"],
+        0,
+        &["395", "1 entries", "--all"],
+        "/complete",
+        &false.into(),
+    );
+    check(
+        &["wallet", "statement", "2", "--kind", "post", "--from", "2026-01-01", "--all"],
+        0,
+        &["350"],
+        "/rows/0/counterparty",
+        &text("00000000-0000-0000-0000-000000000001"),
+    );
+    check(
+        &["wallet", "statement", "2", "--to", "2001-01-01"],
+        0,
+        &["0 entries"],
+        "/closing/balance",
+        &text("0"),
+    );
+    check(&["wallet", "statement", "77"], 3, &["wallet_not_found"], "/status", &text("wallet_not_found"));
+    check(
+        &["wallet", "balance", "2", "4"],
+        0,
+        &["395", "as of entry"],
+        "/wallets/0/position/balance",
+        &text("395"),
+    );
+    check(&["wallet", "balance", "2", "--at-seq", "4"], 0, &["500"], "/as_of_seq", &4.into());
+    check(
+        &["wallet", "balance", "2", "4", "--at-seq", "4"],
+        3,
+        &["500", "not found"],
+        "/wallets/1/position",
+        &Value::Null,
+    );
+    check(
+        &["wallet", "balance", "2", "--at", "2300-01-01T00:00:00Z"],
+        3,
+        &["moment_in_the_future"],
+        "/status",
+        &text("moment_in_the_future"),
+    );
+    check(&["wallet", "list"], 0, &["ada", "system", "3 wallets"], "/wallets/1/owner", &text("ada"));
+    check(&["wallet", "list", "--flags", "system"], 0, &["1 wallets"], "/wallets/0/flags/0", &text("system"));
+    check(&["wallet", "list", "--owner", "ada", "--limit", "1"], 0, &["395"], "/complete", &true.into());
+    check(&["hold", "list", "2"], 0, &["0 open holds"], "/complete", &true.into());
+    check(
+        &["hold", "list", "77"],
+        3,
+        &["wallet_not_found"],
+        "/wallet",
+        &text("00000000-0000-0000-0000-00000000004d"),
+    );
+    check(
+        &["hold", "2", "1", "9", "--asset", "1", "--id", "90"],
+        0,
+        &["created"],
+        "/outcome/status",
+        &text("exists"),
+    );
+    check(&["hold", "list", "2"], 0, &["debit", "never", "1 open holds"], "/holds/0/amount", &text("9"));
+    check_events(&server);
 
     server.stop();
     let verified = run(bursar().arg("verify").arg(server.data()));
     assert_eq!(verified.code, Some(0), "{verified:?}");
     assert!(verified.stdout.contains("no fault"), "{}", verified.stdout);
     let verified = run(bursar().arg("verify").arg(server.data()).arg("--json"));
-    assert_eq!(json(&verified).pointer("/transfers"), Some(&6.into()));
+    assert_eq!(json(&verified).pointer("/transfers"), Some(&7.into()));
     assert_eq!(json(&verified).pointer("/clean_stop"), Some(&true.into()));
 
     let unreachable = ask(&server, &["ping"]);
@@ -187,10 +259,63 @@ fn every_command_prints_a_table_or_json_and_says_by_its_exit_code_whether_it_was
     assert!(unreachable.stderr.contains("is `bursar serve` running there?"), "{}", unreachable.stderr);
 }
 
+/// Of a ledger that asset 1 was created in first.
+fn check_events(server: &Server) {
+    let all = ask(server, &["events"]);
+    assert_eq!(all.code, Some(0), "{all:?}");
+    assert!(all.stdout.starts_with("1 2"), "{}", all.stdout);
+    assert!(all.stdout.contains("asset_created 1 USD (scale 2)"), "{}", all.stdout);
+    for text in [
+        "wallet_created",
+        "order_refused",
+        "insufficient_funds",
+        "held -200",
+        "captured +150 of 200",
+        "set closed",
+    ] {
+        assert!(all.stdout.contains(text), "`{text}` is not in: {}", all.stdout);
+    }
+    let with_json = ask(server, &["events", "--json", "--kind", "transaction", "--kind", "post"]);
+    let events: Vec<Value> =
+        with_json.stdout.lines().map(|line| serde_json::from_str(line).expect("one object a line")).collect();
+    let kinds: Vec<&Value> = events.iter().map(|event| &event["kind"]).collect();
+    assert_eq!(kinds, ["post", "transaction"]);
+    assert_eq!(events[1]["order"]["legs"][1]["amount"], "95");
+    assert_eq!(events[1]["movements"][0]["debits"], "100");
+    assert_eq!(events[0]["movements"][1]["released"], "50");
+    let of_wallet = ask(server, &["events", "--wallet", "4", "--code", "0", "--from-seq", "5"]);
+    assert_eq!(of_wallet.stdout.lines().count(), 4, "{}", of_wallet.stdout);
+    let future = ask(server, &["events", "--from-seq", "100000"]);
+    assert!(future.code == Some(3) && future.stdout.contains("moment_in_the_future"), "{future:?}");
+
+    // Followed, it shows what is done from now on, until it is interrupted.
+    let mut following = bursar()
+        .args(["events", "--follow", "--addr", &server.address])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let mut lines = std::io::BufReader::new(following.stdout.take().expect("it is piped")).lines();
+    let mut shown = None;
+    for id in 1_000..1_100 {
+        let paid = ask(server, &["transfer", "1", "2", "0", "--asset", "1"]);
+        assert_eq!(paid.code, Some(3), "{paid:?}");
+        let change = ask(server, &["wallet", "set-metadata", "4", &format!("m{id}")]);
+        assert_eq!(change.code, Some(0), "{change:?}");
+        if id == 1_004 {
+            shown = lines.next();
+            break;
+        }
+    }
+    following.kill().expect("it runs until it is interrupted");
+    following.wait().expect("it is ours");
+    let shown = shown.expect("it has shown something").expect("text");
+    assert!(shown.contains("wallet_changed") && shown.contains("metadata m10"), "{shown}");
+}
+
 #[test]
 fn completions_and_manual_pages_know_every_command() {
     let commands =
-        ["serve", "wallet", "transfer", "hold", "post", "void", "reverse", "transaction", "verify"];
+        ["serve", "wallet", "transfer", "hold", "post", "void", "reverse", "transaction", "events", "verify"];
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let script = run(bursar().args(["completions", shell]));
         assert_eq!(script.code, Some(0), "{script:?}");
@@ -204,7 +329,15 @@ fn completions_and_manual_pages_know_every_command() {
     let pages = directory.path().join("man1");
     let written = run(bursar().arg("man").arg(&pages));
     assert_eq!(written.code, Some(0), "{written:?}");
-    for command in commands.into_iter().chain(["wallet-set-limits", "transfer-show"]) {
+    let nested = [
+        "wallet-set-limits",
+        "wallet-statement",
+        "wallet-balance",
+        "wallet-list",
+        "hold-list",
+        "transfer-show",
+    ];
+    for command in commands.into_iter().chain(nested) {
         assert!(pages.join(format!("bursar-{command}.1")).is_file(), "{command} has no page");
     }
     let nowhere = run(bursar().args(["man", "/proc/nowhere"]));
@@ -228,6 +361,15 @@ fn a_wrong_command_line_is_told_what_is_wrong() {
     check(&["transaction", "--debit", "2", "--credit", "3:1"], "WALLET:AMOUNT");
     check(&["hold", "1", "2", "3", "--asset", "1", "--expires-after", "1500ms"], "whole seconds");
     check(&["transfer", "show"], "<IDS>");
+    check(&["hold", "list"], "<WALLET>");
+    check(&["hold", "1", "2"], "<AMOUNT>");
+    check(&["wallet", "statement", "1", "--kind", "gift"], "transaction");
+    check(&["wallet", "statement", "1", "--limit", "0"], "--limit");
+    check(&["wallet", "statement", "1", "--limit", "5", "--all"], "--all");
+    check(&["wallet", "balance", "1", "--at", "yesterday"], "is no time");
+    check(&["wallet", "balance", "1", "--at", "2026-01-01", "--at-seq", "5"], "--at-seq");
+    check(&["wallet", "list", "--flags", "system,golden"], "debit_frozen");
+    check(&["events", "--kind", "everything"], "wallet_created");
     check(&["completions", "cmd"], "powershell");
 }
 
