@@ -1,7 +1,7 @@
 """A client for the Bursar ledger server: Python 3.9 or newer, standard library only.
 
 Written from docs/PROTOCOL.md. It makes one request at a time over one connection; it neither pipelines nor
-reconnects. What it is good for is to show the protocol, and for scripts.
+reconnects. What it is good for is to show the protocol, and for scripts. A subscription takes a connection for itself.
 
     with BursarClient("127.0.0.1", 7411) as bursar:
         print(bursar.ping())
@@ -13,7 +13,7 @@ import socket
 import struct
 import uuid
 from dataclasses import dataclass
-from typing import Callable, Dict, List, Optional, Tuple, TypeVar, Union
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, TypeVar, Union
 
 MAGIC = b"BR"
 VERSION = 1
@@ -38,6 +38,14 @@ CREATE_TRANSACTIONS = 14
 SET_LIMITS = 15
 SET_FLAGS = 16
 SET_METADATA = 17
+BALANCES_AT = 18
+STATEMENT = 19
+LIST_PENDING = 20
+LIST_WALLETS = 21
+READ_RECORDS = 22
+SUBSCRIBE = 23
+MORE_EVENTS = 24
+UNSUBSCRIBE = 25
 ERROR = 255
 
 DEBIT_FROZEN = 1
@@ -68,6 +76,8 @@ STATUS_NAMES = {
     54: "reference_must_not_be_zero",
     55: "refers_to_itself",
     56: "flag_set_and_cleared",
+    57: "cursor_of_another_query",
+    58: "moment_in_the_future",
     80: "exists",
     81: "exists_with_different_debit_wallet",
     82: "exists_with_different_credit_wallet",
@@ -140,12 +150,32 @@ ERROR_NAMES = {
     15: "internal_error",
     16: "timed_out",
     17: "too_many_connections",
+    18: "unknown_subscription",
+    19: "too_many_subscriptions",
 }
+
+EVENT_KINDS = {
+    1: "transfer",
+    2: "pending",
+    3: "post",
+    4: "void",
+    5: "expire",
+    6: "reversal",
+    7: "transaction",
+    100: "asset_created",
+    101: "wallet_created",
+    102: "wallet_changed",
+    103: "order_refused",
+}
+"""The first seven are also the kinds of orders."""
 
 HOLD_STATES = ["open", "posted", "voided", "expired"]
 
 NEVER = 2**64 - 1
 """As the time at which a hold expires."""
+
+NOW = 2**64 - 1
+"""As the time up to which a statement goes."""
 
 Id = Union[int, uuid.UUID]
 T = TypeVar("T")
@@ -168,6 +198,14 @@ class Refused(BursarError):
         self.text = text
         self.retry_after_ms = retry_after_ms
         super().__init__(f"{self.name}: {text}")
+
+
+class NoAnswer(BursarError):
+    """A question about the past has no answer as it was asked; `status` says why."""
+
+    def __init__(self, status: str) -> None:
+        self.status = status
+        super().__init__(status)
 
 
 @dataclass(frozen=True)
@@ -385,6 +423,107 @@ class TrialBalance:
 
 
 @dataclass(frozen=True)
+class AtSeq:
+    """A moment: with every entry up to this one."""
+
+    seq: int
+
+
+@dataclass(frozen=True)
+class AtTime:
+    """A moment: with every entry whose time is not after this."""
+
+    timestamp_ns: int
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """Where a page of a statement ended. Nothing to look into: give it back as it came."""
+
+    as_of_seq: int
+    seq: int
+    query: int
+
+
+@dataclass(frozen=True)
+class StatementRow:
+    seq: int
+    timestamp_ns: int
+    kind: str
+    id: int
+    counterparty: Optional[int]
+    debits: int
+    credits: int
+    code: int
+    group_id: int
+    position: Position
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A page of one. `next` is None on the last page."""
+
+    as_of_seq: int
+    opening: Position
+    closing: Position
+    rows: List[StatementRow]
+    next: Optional[Cursor]
+
+
+@dataclass(frozen=True)
+class OpenHold:
+    id: int
+    is_credit: bool
+    amount: int
+    expires_at_ns: int
+    seq: int
+
+
+@dataclass(frozen=True)
+class ListedWallet:
+    terms: NewWallet
+    position: Position
+    version: int
+    last_seq: int
+    created_seq: int
+    created_at_ns: int
+
+
+@dataclass(frozen=True)
+class Movement:
+    """What an event does to the counters of a wallet: how much each of them grows, or shrinks."""
+
+    wallet: int
+    asset: int
+    position: Position
+
+
+@dataclass(frozen=True)
+class Event:
+    """One journal entry. What is not of its kind is None; `changed` is the wallet and its new settings."""
+
+    seq: int
+    timestamp_ns: int
+    kind: str
+    order: Optional[Order] = None
+    outcome: Optional[Outcome] = None
+    movements: Tuple[Movement, ...] = ()
+    pending_id: Optional[int] = None
+    asset: Optional[Asset] = None
+    wallet: Optional[NewWallet] = None
+    changed: Optional[Tuple[int, Dict[str, Union[int, bytes, None]]]] = None
+
+
+@dataclass(frozen=True)
+class Events:
+    """Every entry up to `through_seq` has been told, here or before, or is not wanted."""
+
+    through_seq: int
+    durable_seq: int
+    events: List[Event]
+
+
+@dataclass(frozen=True)
 class Pong:
     timestamp_ns: int
     durable_seq: int
@@ -434,12 +573,7 @@ class Writer:
 
     def wallet(self, wallet: NewWallet) -> None:
         self.id(wallet.id)
-        if isinstance(wallet.owner, bytes):
-            self.unsigned(4, 1)
-            self.data(wallet.owner)
-        else:
-            self.unsigned(4, 0)
-            self.id(wallet.owner)
+        self.owner(wallet.owner)
         self.unsigned(4, wallet.asset)
         self.unsigned(2, wallet.code)
         self.unsigned(2, wallet.flags)
@@ -457,7 +591,6 @@ class Writer:
         self.unsigned(2, transfer.code)
         self.unsigned(8, transfer.effective_at_ns)
         self.data(transfer.metadata)
-
 
     def memo(self, memo: Memo) -> None:
         self.id(memo.group_id)
@@ -517,6 +650,34 @@ class Writer:
     def wallet_metadata(self, metadata: WalletMetadata) -> None:
         self.id(metadata.wallet)
         self.data(metadata.metadata)
+
+    def option(self, value: Optional[T], write: Callable[[T], None]) -> None:
+        self.unsigned(1, 0 if value is None else 1)
+        if value is not None:
+            write(value)
+
+    def owner(self, owner: Union[Id, bytes]) -> None:
+        if isinstance(owner, bytes):
+            self.unsigned(4, 1)
+            self.data(owner)
+        else:
+            self.unsigned(4, 0)
+            self.id(owner)
+
+    def moment(self, at: Union[AtSeq, AtTime]) -> None:
+        self.unsigned(4, 0 if isinstance(at, AtSeq) else 1)
+        self.unsigned(8, at.seq if isinstance(at, AtSeq) else at.timestamp_ns)
+
+    def kind(self, name: str) -> None:
+        self.unsigned(1, next(number for number, known in EVENT_KINDS.items() if known == name))
+
+    def code(self, code: int) -> None:
+        self.unsigned(2, code)
+
+    def cursor(self, cursor: Cursor) -> None:
+        self.unsigned(8, cursor.as_of_seq)
+        self.unsigned(8, cursor.seq)
+        self.unsigned(8, cursor.query)
 
 
 class Reader:
@@ -623,8 +784,8 @@ class Reader:
     def leg(self) -> Leg:
         return Leg(self.unsigned(16), self.flag(), self.unsigned(4), self.unsigned(16))
 
-    def order(self) -> Order:
-        kind = self.unsigned(1)
+    def order(self, kind: Optional[int] = None) -> Order:
+        kind = self.unsigned(1) if kind is None else kind
         if kind == 1:
             return self.transfer()
         if kind == 2:
@@ -699,6 +860,104 @@ class Reader:
 
     def asset_trial_balance(self) -> AssetTrialBalance:
         return AssetTrialBalance(self.asset(), self.unsigned(8), self.position())
+
+    def queried(self, read: Callable[[], T]) -> T:
+        """What every question about the past is answered."""
+        variant = self.unsigned(4)
+        if variant == 1:
+            status = status_name(self.unsigned(2))
+            self.finish()
+            raise NoAnswer(status)
+        if variant != 0:
+            raise ProtocolError(f"answer {variant} is not known")
+        return read()
+
+    def kind(self) -> Tuple[int, str]:
+        number = self.unsigned(1)
+        if number not in EVENT_KINDS:
+            raise ProtocolError(f"kind {number} is not known")
+        return number, EVENT_KINDS[number]
+
+    def id(self) -> int:
+        return self.unsigned(16)
+
+    def cursor(self) -> Cursor:
+        return Cursor(self.unsigned(8), self.unsigned(8), self.unsigned(8))
+
+    def statement_row(self) -> StatementRow:
+        return StatementRow(
+            seq=self.unsigned(8),
+            timestamp_ns=self.unsigned(8),
+            kind=self.kind()[1],
+            id=self.id(),
+            counterparty=self.option(self.id),
+            debits=self.unsigned(16),
+            credits=self.unsigned(16),
+            code=self.unsigned(2),
+            group_id=self.unsigned(16),
+            position=self.position(),
+        )
+
+    def statement(self) -> Statement:
+        return Statement(
+            as_of_seq=self.unsigned(8),
+            opening=self.position(),
+            closing=self.position(),
+            rows=self.list(self.statement_row),
+            next=self.option(self.cursor),
+        )
+
+    def open_hold(self) -> OpenHold:
+        return OpenHold(self.id(), self.flag(), self.unsigned(16), self.unsigned(8), self.unsigned(8))
+
+    def listed_wallet(self) -> ListedWallet:
+        return ListedWallet(
+            self.wallet(), self.position(), self.unsigned(8), self.unsigned(8), self.unsigned(8), self.unsigned(8)
+        )
+
+    def movement(self) -> Movement:
+        wallet, asset, variant = self.id(), self.unsigned(4), self.unsigned(4)
+        if variant == 0:
+            debits, credits = self.unsigned(16), self.unsigned(16)
+            return Movement(wallet, asset, Position(0, debits, 0, credits))
+        if variant == 1:
+            is_credit, pending, posted = self.flag(), self.unsigned(16), 0
+        elif variant == 2:
+            is_credit, pending, posted = self.flag(), -self.unsigned(16), self.unsigned(16)
+        else:
+            raise ProtocolError(f"change {variant} of a wallet is not known")
+        of_side = (0, 0, pending, posted) if is_credit else (pending, posted, 0, 0)
+        return Movement(wallet, asset, Position(*of_side))
+
+    def setting(self) -> Dict[str, Union[int, bytes, None]]:
+        variant = self.unsigned(4)
+        if variant == 0:
+            return {"overdraft_limit": self.overdraft_limit(), "balance_max": self.unsigned(16)}
+        if variant == 1:
+            return {"set": self.unsigned(2), "clear": self.unsigned(2)}
+        if variant == 2:
+            return {"metadata": self.data()}
+        raise ProtocolError(f"setting {variant} is not known")
+
+    def event(self) -> Event:
+        seq, timestamp_ns = self.unsigned(8), self.unsigned(8)
+        number, kind = self.kind()
+        if number == 5:
+            pending_id, movements = self.id(), tuple(self.list(self.movement))
+            return Event(seq, timestamp_ns, kind, pending_id=pending_id, movements=movements)
+        if number < 100:
+            order, outcome, movements = self.order(number), self.outcome(), tuple(self.list(self.movement))
+            return Event(seq, timestamp_ns, kind, order, outcome, movements)
+        if number == 100:
+            return Event(seq, timestamp_ns, kind, asset=self.asset())
+        if number == 101:
+            return Event(seq, timestamp_ns, kind, wallet=self.wallet())
+        if number == 102:
+            return Event(seq, timestamp_ns, kind, changed=(self.id(), self.setting()))
+        return Event(seq, timestamp_ns, kind, self.order(), self.outcome())
+
+    def events(self) -> Events:
+        return Events(self.unsigned(8), self.unsigned(8), self.list(self.event))
 
     def batch_max(self) -> Tuple[int, int]:
         return self.unsigned(1), self.unsigned(4)
@@ -866,6 +1125,116 @@ class BursarClient:
             lambda reply: TrialBalance(reply.unsigned(8), reply.list(reply.asset_trial_balance)),
         )
 
+    def balances_at(self, at: Union[AtSeq, AtTime], ids: List[Id]) -> Tuple[int, List[Optional[Position]]]:
+        """Where wallets stood at a moment, and the last entry of it."""
+        request = self._request()
+        request.moment(at)
+        request.list(ids, request.id)
+        return self._ask(
+            BALANCES_AT,
+            request,
+            lambda reply: (reply.unsigned(8), reply.list(lambda: reply.option(reply.position))),
+        )
+
+    def statement(
+        self,
+        wallet: Id,
+        *,
+        from_ns: int = 0,
+        to_ns: int = NOW,
+        newest_first: bool = False,
+        kind: Optional[str] = None,
+        code: Optional[int] = None,
+        group_id: Optional[Id] = None,
+        limit: int = 0,
+        cursor: Optional[Cursor] = None,
+    ) -> Statement:
+        """A page of what was done to a wallet."""
+        request = self._request()
+        request.id(wallet)
+        request.unsigned(8, from_ns)
+        request.unsigned(8, to_ns)
+        request.unsigned(1, int(newest_first))
+        request.option(kind, request.kind)
+        request.option(code, request.code)
+        request.option(group_id, request.id)
+        request.unsigned(4, limit)
+        request.option(cursor, request.cursor)
+        return self._ask(STATEMENT, request, Reader.statement)
+
+    def statement_pages(self, wallet: Id, **query: Any) -> Iterator[Statement]:
+        """All pages of it, as of the same entry."""
+        page = self.statement(wallet, **query)
+        yield page
+        while page.next is not None:
+            page = self.statement(wallet, **{**query, "cursor": page.next})
+            yield page
+
+    def list_pending(
+        self, wallet: Id, *, after: Optional[Id] = None, limit: int = 0
+    ) -> Tuple[int, List[OpenHold], Optional[int]]:
+        """A page of the open holds of a wallet: as of which entry, the holds, and where to go on."""
+        request = self._request()
+        request.id(wallet)
+        request.option(after, request.id)
+        request.unsigned(4, limit)
+        return self._ask(
+            LIST_PENDING,
+            request,
+            lambda reply: (reply.unsigned(8), reply.list(reply.open_hold), reply.option(reply.id)),
+        )
+
+    def list_wallets(
+        self,
+        *,
+        owner: Union[Id, bytes, None] = None,
+        code: Optional[int] = None,
+        flags: int = 0,
+        after: Optional[Id] = None,
+        limit: int = 0,
+    ) -> Tuple[int, List[ListedWallet], Optional[int]]:
+        """A page of wallets: as of which entry, the wallets, and where to go on."""
+        request = self._request()
+        request.option(owner, request.owner)
+        request.option(code, request.code)
+        request.unsigned(2, flags)
+        request.option(after, request.id)
+        request.unsigned(4, limit)
+        return self._ask(
+            LIST_WALLETS,
+            request,
+            lambda reply: (reply.unsigned(8), reply.list(reply.listed_wallet), reply.option(reply.id)),
+        )
+
+    def read_records(self, from_seq: int, bytes_max: int = 0) -> Tuple[int, List[bytes]]:
+        """The newest durable entry, and records of the journal from the one on that holds `from_seq`."""
+        request = self._request()
+        request.unsigned(8, from_seq)
+        request.unsigned(4, bytes_max)
+        return self._ask(READ_RECORDS, request, lambda reply: (reply.unsigned(8), reply.list(reply.data)))
+
+    def _ask(self, message_type: int, request: Writer, read: Callable[[Reader], T]) -> T:
+        return self._exchange(message_type, request, lambda reply: reply.queried(lambda: read(reply)))
+
+    def subscribe(
+        self,
+        from_seq: Optional[int] = None,
+        *,
+        wallets: Sequence[Id] = (),
+        kinds: Sequence[str] = (),
+        code: Optional[int] = None,
+        credit: int = 1000,
+    ) -> Subscription:
+        """Every entry from `from_seq` on, or with None only what is new. The connection is the subscription's from now on."""
+        request = self._request()
+        request.option(from_seq, lambda seq: request.unsigned(8, seq))
+        request.list(list(wallets), request.id)
+        request.list(list(kinds), request.kind)
+        request.option(code, request.code)
+        request.unsigned(4, credit)
+        first = self._ask(SUBSCRIBE, request, Reader.events)
+        return Subscription(self, self.last_request_id, first, credit)
+
     def ping(self) -> Pong:
         return self._exchange(PING, self._request(), lambda reply: Pong(reply.unsigned(8), reply.unsigned(8)))
 
@@ -876,12 +1245,28 @@ class BursarClient:
 
     def _exchange(self, message_type: int, request: Writer, read: Callable[[Reader], T]) -> T:
         """Sends one request, waits for its reply, and reads that."""
+        self._send(message_type, request)
+        reply_type, request_id, reply = self._next()
+        if reply_type != message_type + 128 or request_id != self.last_request_id:
+            raise ProtocolError(f"message {reply_type} to request {request_id} is not the expected reply")
+        answer = read(reply)
+        reply.finish()
+        return answer
+
+    def _send(self, message_type: int, request: Writer) -> None:
         self.last_request_id += 1
         frame = encode_frame(message_type, self.last_request_id, bytes(request.bytes))
         if len(frame) > self.frame_limit:
             raise ValueError(f"the request has {len(frame)} bytes, more than the limit of {self.frame_limit}")
         try:
             self.socket.sendall(frame)
+        except OSError as error:
+            self.close()
+            raise BursarError(f"the connection is lost: {error}") from error
+
+    def _next(self) -> Tuple[int, int, Reader]:
+        """The next frame, which is no error."""
+        try:
             reply_type, request_id, body = self._receive()
         except OSError as error:
             # What comes later would answer a call that was given up.
@@ -891,11 +1276,7 @@ class BursarClient:
         if reply_type == ERROR:
             code, text, retry_after_ms = reply.unsigned(2), reply.text(), reply.unsigned(4)
             raise Refused(code, text, retry_after_ms)
-        if reply_type != message_type + 128 or request_id != self.last_request_id:
-            raise ProtocolError(f"message {reply_type} to request {request_id} is not the expected reply")
-        answer = read(reply)
-        reply.finish()
-        return answer
+        return reply_type, request_id, reply
 
     def _receive(self) -> Tuple[int, int, bytes]:
         length, magic, version, message_type, request_id = struct.unpack("<I2sBBQ", self._receive_exactly(HEADER_LENGTH))
@@ -915,6 +1296,72 @@ class BursarClient:
                 raise BursarError("the server closed the connection")
             received += part
         return bytes(received)
+
+
+class Subscription:
+    """The events of one subscription, as an iterator that ends only with the connection.
+
+    After a break, subscribe on another connection from `through_seq + 1`.
+    """
+
+    def __init__(self, client: BursarClient, id: int, first: Events, credit: int) -> None:
+        self.client = client
+        self.id = id
+        self.credit = credit
+        self.taken = 0
+        self.ready = first.events
+        self.ready_through = first.through_seq
+        self.through_seq = first.through_seq
+        self.durable_seq = first.durable_seq
+
+    def __iter__(self) -> Iterator[Event]:
+        while True:
+            yield from self._ready()
+            self._receive()
+
+    def until(self, seq: int) -> Iterator[Event]:
+        """The events up to this entry; those behind it, of the same frame, too."""
+        while True:
+            yield from self._ready()
+            if self.through_seq >= seq:
+                return
+            self._receive()
+
+    def end(self) -> int:
+        """Ends it, and returns how far it has come. The connection is free for other requests then."""
+        request = self.client._request()
+        request.unsigned(8, self.id)
+        self.client._send(UNSUBSCRIBE, request)
+        while True:
+            reply_type, _, reply = self.client._next()
+            # Events that were on their way are left out.
+            if reply_type == UNSUBSCRIBE + 128:
+                return reply.unsigned(8)
+
+    def _ready(self) -> Iterator[Event]:
+        while self.ready:
+            event = self.ready.pop(0)
+            self.through_seq = event.seq if self.ready else self.ready_through
+            self.taken += 1
+            yield event
+
+    def _receive(self) -> None:
+        if self.taken >= self.credit / 2:
+            more = self.client._request()
+            more.unsigned(8, self.id)
+            more.unsigned(4, self.taken)
+            self.client._send(MORE_EVENTS, more)
+            self.taken = 0
+        reply_type, request_id, reply = self.client._next()
+        if reply_type == MORE_EVENTS + 128:
+            return
+        if reply_type != SUBSCRIBE + 128 or request_id != self.id:
+            raise ProtocolError(f"message {reply_type} is not of the subscription")
+        frame = reply.queried(reply.events)
+        reply.finish()
+        self.ready, self.ready_through, self.durable_seq = frame.events, frame.through_seq, frame.durable_seq
+        if not self.ready:
+            self.through_seq = self.ready_through
 
 
 def encode_frame(message_type: int, request_id: int, body: bytes) -> bytes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import uuid
-from typing import Any
+from typing import Any, Callable, List
 
 from bursar_client import (
     CLOSED,
@@ -20,14 +20,18 @@ from bursar_client import (
     SYSTEM,
     UNLIMITED,
     Asset,
+    AtSeq,
+    AtTime,
     BursarClient,
     BursarError,
+    Event,
     FlagChange,
     Hold,
     Leg,
     Memo,
     Moved,
     NewWallet,
+    NoAnswer,
     Pending,
     Post,
     Reversal,
@@ -139,6 +143,8 @@ def demo(bursar: BursarClient) -> None:
     reversals(bursar, payment, alice, bob)
     transactions(bursar, alice, bob)
     settings(bursar, alice, bob)
+    past(bursar, alice, bob, first.seq, top_up)
+    events(bursar, alice, bob, first.seq)
 
     print("trial balance")
     trial_balance = bursar.trial_balance()
@@ -288,6 +294,89 @@ def settings(bursar: BursarClient, alice: uuid.UUID, bob: uuid.UUID) -> None:
     expect("a payment to it", outcome.status, "credit_wallet_closed")
     [outcome] = bursar.set_flags([FlagChange(uuid.uuid4(), set=CLOSED)])
     expect("a wallet that does not exist", outcome.status, "wallet_not_found")
+
+
+def past(bursar: BursarClient, alice: uuid.UUID, bob: uuid.UUID, first_seq: int, top_up: Transfer) -> None:
+    """Asks for what all of it has left behind."""
+    print("balances at a moment")
+    as_of_seq, [of_alice, of_bob] = bursar.balances_at(AtSeq(first_seq), [alice, bob])
+    expect("as of the top-up", (as_of_seq, of_alice.credits_posted, of_bob.credits_posted), (first_seq, 10_000, 0))
+    before, [of_alice] = bursar.balances_at(AtSeq(first_seq - 1), [alice])
+    expect("just before it", (before, of_alice.credits_posted), (first_seq - 1, 0))
+    as_of_seq, [nobody] = bursar.balances_at(AtTime(bursar.ping().timestamp_ns), [uuid.uuid4()])
+    expect("now, of a wallet that does not exist", (as_of_seq >= first_seq, nobody), (True, None))
+    expect("tomorrow", refused(lambda: bursar.balances_at(AtTime(2**63), [alice])), "moment_in_the_future")
+
+    print("alice's statement")
+    pages = list(bursar.statement_pages(alice, limit=7))
+    rows = [row for page in pages for row in page.rows]
+    expect("the first row is the top-up", (rows[0].id, rows[0].counterparty), (top_up.id.int, BANK.id))
+    expect("no page is too long", max(len(page.rows) for page in pages), 7)
+    opening, closing = pages[0].opening, pages[0].closing
+    total = sum(row.credits - row.debits for row in rows)
+    balance = closing.credits_posted - closing.debits_posted
+    expect("opening + rows = closing", opening.credits_posted - opening.debits_posted + total, balance)
+    [of_alice] = bursar.balances([alice])
+    expect("closing is what she has", balance, of_alice.balance)
+    newest = bursar.statement(alice, newest_first=True, limit=1)
+    expect("newest first", newest.rows[0].id, rows[-1].id)
+    other = refused(lambda: bursar.statement(alice, limit=1, cursor=newest.next))
+    expect("its cursor, oldest first", other, "cursor_of_another_query")
+    posts = [row.kind for page in bursar.statement_pages(alice, kind="post") for row in page.rows]
+    expect("only captures", posts, ["post"] * 3)
+    expect("nobody's statement", refused(lambda: bursar.statement(uuid.uuid4())), "wallet_not_found")
+
+    print("open holds, and wallets by owner")
+    [outcome] = bursar.create_pending([Pending(Transfer(uuid.uuid4(), BANK.id, alice, ASSET.id, 5))])
+    expect("hold", outcome.status, "created")
+    _, [hold], more = bursar.list_pending(alice)
+    expect("it is for her", (hold.is_credit, hold.amount, hold.expires_at_ns, more), (True, 5, NEVER, None))
+    owner = alice.bytes
+    [outcome] = bursar.create_wallets([NewWallet(id=uuid.uuid4(), asset=ASSET.id, owner=owner, code=5)])
+    _, wallets, more = bursar.list_wallets(owner=owner, code=5)
+    expect("listed", ([wallet.terms.owner for wallet in wallets], more), ([owner], None))
+
+    print("records of the journal")
+    durable_seq, records = bursar.read_records(first_seq, 1)
+    record = records[0]
+    count, first = int.from_bytes(record[4:8], "little"), int.from_bytes(record[8:16], "little")
+    expect("one of them, which holds the top-up", (len(records), first <= first_seq < first + count), (1, True))
+    expect("nothing behind the end", bursar.read_records(durable_seq + 1)[1], [])
+
+
+def events(bursar: BursarClient, alice: uuid.UUID, bob: uuid.UUID, first_seq: int) -> None:
+    """Follows what has been done to bob, and what is being done."""
+    print("events")
+    durable_seq = bursar.ping().durable_seq
+    host, port = bursar.socket.getpeername()[:2]
+    with BursarClient(host, port) as connection:
+        subscription = connection.subscribe(first_seq, wallets=[bob], credit=10)
+        told: List[Event] = [event for event in subscription.until(durable_seq) if event.seq <= durable_seq]
+        added = [movement.position for event in told for movement in event.movements if movement.wallet == bob.int]
+        debits, credits = sum(part.debits_posted for part in added), sum(part.credits_posted for part in added)
+        [of_bob] = bursar.balances([bob])
+        expect("added up, they are his counters", (debits, credits), (of_bob.position.debits_posted, of_bob.position.credits_posted))
+        pending = sum(part.credits_pending for part in added), sum(part.debits_pending for part in added)
+        expect("nothing is held any more", pending, (0, 0))
+        refusals = [event for event in told if event.kind == "order_refused"]
+        expect("what was refused is told, too", refusals[0].outcome.status, "insufficient_funds")
+        closed = [event.changed for event in told if event.kind == "wallet_changed"]
+        expect("and that he was closed", closed[-1], (bob.int, {"set": CLOSED, "clear": 0}))
+
+        [outcome] = bursar.set_metadata([WalletMetadata(bob, b"gone")])
+        event = next(iter(subscription))
+        expect("what is new comes by itself", (event.seq, event.changed), (outcome.seq, (bob.int, {"metadata": b"gone"})))
+        expect("it ends where it is", subscription.end() >= outcome.seq, True)
+        expect("and its connection is free again", connection.ping().durable_seq >= outcome.seq, True)
+        future = refused(lambda: connection.subscribe(2**63))
+        expect("a place that there is not yet", future, "moment_in_the_future")
+
+
+def refused(ask: Callable[[], Any]) -> str:
+    try:
+        return f"answered {ask()}"
+    except NoAnswer as error:
+        return error.status
 
 
 def shown(position: Any) -> Any:
