@@ -18,6 +18,7 @@ pub(crate) fn kind(error: &ClientError) -> &'static str {
         ClientError::TimedOut { .. } => "timed_out",
         ClientError::Refused { code, .. } => code.name(),
         ClientError::Protocol { .. } => "protocol",
+        ClientError::QueryRefused { status, .. } => status.name(),
         ClientError::UnexpectedReply { .. } => "unexpected_reply",
         ClientError::BatchTooLarge { .. } => "batch_too_large",
         ClientError::OutcomeUnknown { source, .. } => kind(source),

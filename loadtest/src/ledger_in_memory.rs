@@ -8,11 +8,12 @@ use client::ledger::fold::AssetTotals;
 use client::ledger::original::{expire, resolve};
 use client::ledger::{
     Asset, AssetId, Circumstances, Decision, Effect, Entry, HoldState, NewWallet, Order, OrderKind, Original,
-    Outcome, Part, Refusal, RefusalDetail, Route, Side, Status, TransferId, Wallet, WalletChange, WalletId,
+    Outcome, Part, Position, Refusal, RefusalDetail, Route, Side, Status, TransferId, Wallet, WalletChange,
+    WalletId,
 };
 use client::{
-    AssetTrialBalance, BalanceView, ClientError, FlagChange, NewAsset, Progress, TransferView, TrialBalance,
-    WalletView,
+    AssetTrialBalance, BalanceView, ClientError, FlagChange, NewAsset, Progress, StatementCursor,
+    StatementPage, StatementRow, TransferView, TrialBalance, WalletView,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard};
@@ -92,6 +93,8 @@ struct State {
     orders: HashMap<TransferId, (Order, Outcome)>,
     /// What was done to which wallets by each order that was done.
     routes: HashMap<TransferId, Route>,
+    /// What was done to each wallet, entry by entry.
+    rows: HashMap<WalletId, Vec<StatementRow>>,
     originals: HashMap<TransferId, Original>,
     seq: u64,
     /// In nanoseconds since the beginning of its time.
@@ -329,12 +332,43 @@ impl State {
                 *captured = *held;
             }
             self.wallet(part.wallet).apply(&effect, outcome.seq, outcome.timestamp_ns);
+            self.add_row(part.wallet, id, entry.kind().expect("an order"), &effect, outcome);
         }
         self.originals.insert(id, entry.original(outcome.timestamp_ns));
         if let Some((about, kind, facts)) = entry.resolves() {
             self.originals.get_mut(&about).expect("it was resolved").progress(kind, &facts);
         }
         self.routes.insert(id, route);
+    }
+
+    fn add_row(
+        &mut self,
+        wallet: WalletId,
+        id: TransferId,
+        kind: OrderKind,
+        effect: &Effect,
+        outcome: &Outcome,
+    ) {
+        let (debits, credits) = match *effect {
+            Effect::Move { debits, credits } => (debits, credits),
+            Effect::Hold { .. } => (0, 0),
+            Effect::Resolve { side: Side::Debit, captured, .. } => (captured, 0),
+            Effect::Resolve { side: Side::Credit, captured, .. } => (0, captured),
+        };
+        let (seq, timestamp_ns, position) = (outcome.seq, outcome.timestamp_ns, self.wallet(wallet).position);
+        let (counterparty, code, group_id) = (None, 0, 0);
+        self.rows.entry(wallet).or_default().push(StatementRow {
+            seq,
+            timestamp_ns,
+            kind,
+            id,
+            counterparty,
+            debits,
+            credits,
+            code,
+            group_id,
+            position,
+        });
     }
 
     fn expire_due(&mut self) {
@@ -351,6 +385,7 @@ impl State {
             let outcome = self.entry(Status::Created);
             for Part { wallet, effect, .. } in resolution.route.parts() {
                 self.wallet(*wallet).apply(effect, outcome.seq, outcome.timestamp_ns);
+                self.add_row(*wallet, id, OrderKind::Expire, effect, &outcome);
             }
             let facts = resolution.facts.expect("a hold has expired");
             self.originals.get_mut(&id).expect("it was there").progress(OrderKind::Expire, &facts);
@@ -492,8 +527,20 @@ impl RequestChannel for LedgerInMemory {
         LedgerCalls::balances(self, ids).await
     }
 
-    async fn lookup_transfers(&self, ids: &[TransferId]) -> Answers<Option<TransferView>> {
+    async fn statement(&self, wallet: WalletId, rows_max: u32) -> Result<StatementPage, ClientError> {
         tokio::task::yield_now().await;
-        LedgerCalls::lookup_transfers(self, ids).await
+        let state = self.lock();
+        let rows = state.rows.get(&wallet).map(Vec::as_slice).unwrap_or_default();
+        let newest: Vec<StatementRow> = rows.iter().rev().take(rows_max as usize).cloned().collect();
+        let oldest = newest.last().map_or(0, |row| row.seq);
+        let is_more = newest.len() < rows.len();
+        let as_of_seq = state.seq;
+        Ok(StatementPage {
+            as_of_seq,
+            opening: Position::default(),
+            closing: state.wallets[&wallet].position,
+            rows: newest,
+            next: is_more.then_some(StatementCursor { as_of_seq, seq: oldest, query: 0 }),
+        })
     }
 }

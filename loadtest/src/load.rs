@@ -10,14 +10,13 @@ use crate::pacer::Pacer;
 use crate::planned_order::PlannedOrder;
 use crate::repeats::{Repeat, Repeats};
 use crate::repetition;
-use crate::request_channel::{RequestChannel, StatementStandIn};
+use crate::request_channel::RequestChannel;
 use crate::schedule::Schedule;
 use crate::survival::told::Told;
 use crate::testimony::Testimony;
-use crate::verification::order_differs;
 use crate::workload::{PlannedRead, Sending, Workload};
-use client::ledger::{OrderKind, Outcome, WalletId};
-use client::{BalanceView, ClientError, TransferView};
+use client::ledger::{OrderKind, Outcome, Position, WalletId};
+use client::{BalanceView, ClientError, StatementPage, StatementRow};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -27,9 +26,11 @@ use tokio::task::JoinSet;
 /// A server that cannot be reached for so long is given up.
 const UNREACHABLE_MAX: Duration = Duration::from_secs(10);
 
-/// How many of the newest acknowledged orders are known to reads, and how many of these one read asks for.
+/// How many of the newest acknowledged orders are known to reads.
 const NEWEST_MAX: usize = 64;
-const ENTRIES_PER_STATEMENT: usize = 10;
+
+/// How many rows one read of a statement asks for.
+const ROWS_PER_STATEMENT: u32 = 10;
 
 /// How much load, and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -177,10 +178,9 @@ impl Load {
                     let answered = self.timed(channel.balances(&[wallet])).await;
                     self.note_balance(due, wallet, answered)
                 }
-                Content::Statement(wallet, entries) => {
-                    let ids: Vec<_> = entries.iter().map(|&(number, _)| self.workload.id(number)).collect();
-                    let answered = self.timed(channel.statement_stand_in(wallet, &ids)).await;
-                    self.note_statement(due, wallet, &entries, answered)
+                Content::Statement(wallet, acknowledged) => {
+                    let answered = self.timed(channel.statement(wallet, ROWS_PER_STATEMENT)).await;
+                    self.note_statement(due, wallet, &acknowledged, answered)
                 }
                 Content::Orders(numbers) => self.send_orders(due, &numbers, &*channel, &*next).await,
                 Content::Again(repeats) => {
@@ -249,8 +249,13 @@ impl Load {
         let content = match self.workload.read_of(number) {
             Some(PlannedRead::Balance(wallet)) => Content::Balance(wallet),
             Some(PlannedRead::Statement(wallet)) => {
-                let newest = state.newest.iter().rev().take(ENTRIES_PER_STATEMENT);
-                Content::Statement(wallet, newest.copied().collect())
+                let is_of_wallet = |number| {
+                    let wallets = self.workload.plan(number).wallets();
+                    wallets.into_iter().any(|place| self.workload.population.wallet_id(place) == wallet)
+                };
+                let done =
+                    state.newest.iter().filter(|(number, told)| told.is_done() && is_of_wallet(*number));
+                Content::Statement(wallet, done.copied().collect())
             }
             None => {
                 if let Some(repeats) = state.repeats.next(self.plan.batch) {
@@ -298,8 +303,8 @@ impl Load {
         &self,
         due: Duration,
         wallet: WalletId,
-        asked: &[(u64, Told)],
-        answered: Answered<StatementStandIn>,
+        acknowledged: &[(u64, Told)],
+        answered: Answered<StatementPage>,
     ) -> Option<Duration> {
         let at = answered.at;
         let statement = match answered.result {
@@ -309,11 +314,7 @@ impl Load {
         let mut state = self.lock();
         state.last_answer = at;
         state.measurements.statement_answered(at.saturating_sub(due));
-        check_balance(&mut state.testimony, wallet, statement.balance.as_ref());
-        for (place, &(number, told)) in asked.iter().enumerate() {
-            let view = statement.entries.get(place).and_then(Option::as_ref);
-            check_entry(&mut state.testimony, &self.workload, number, told, view);
-        }
+        check_statement(&mut state.testimony, &self.workload, wallet, acknowledged, &statement);
         None
     }
 
@@ -494,30 +495,43 @@ fn check_balance(testimony: &mut Testimony, wallet: WalletId, view: Option<&Bala
     }
 }
 
-/// The order is there as it was asked for, with the outcome that it was acknowledged with.
-fn check_entry(
+/// A statement, newest first, leads from each position to the one before it, and has every order of the wallet that was
+/// acknowledged before it was asked for, as it was acknowledged.
+fn check_statement(
     testimony: &mut Testimony,
     workload: &Workload,
-    number: u64,
-    told: Told,
-    view: Option<&TransferView>,
+    wallet: WalletId,
+    acknowledged: &[(u64, Told)],
+    page: &StatementPage,
 ) {
-    let id = workload.id(number);
-    match view {
-        None => {
-            testimony.contradict(|| format!("order {id} was told {told:?}, read under load it is not there"));
-        }
-        Some(view) if Told::from(&view.outcome) != told => {
+    let rows = &page.rows;
+    let newest = rows.first().map_or(page.closing, |row| row.position);
+    let leads_on = rows.windows(2).all(|rows| leads_from(&rows[1].position, &rows[0]));
+    if newest != page.closing || !leads_on || !rows.is_sorted_by(|newer, older| newer.seq > older.seq) {
+        testimony.contradict(|| format!("the statement of wallet {wallet} contradicts itself: {page:?}"));
+    }
+    for &(number, told) in acknowledged {
+        let Told::Answered { seq, timestamp_ns, .. } = told else { continue };
+        let found = rows.iter().find(|row| row.id == workload.id(number) && row.kind != OrderKind::Expire);
+        let is_right = match found {
+            Some(row) => (row.seq, row.timestamp_ns) == (seq, timestamp_ns),
+            // It may be older than the page goes back.
+            None => page.next.is_some() && rows.last().is_some_and(|oldest| oldest.seq > seq),
+        };
+        if !is_right || page.as_of_seq < seq {
             testimony.contradict(|| {
-                format!("order {id} was told {told:?}, read under load it is {:?}", view.outcome)
+                let id = workload.id(number);
+                format!("order {id} was told {told:?}, in the statement of wallet {wallet} it is {found:?}")
             });
         }
-        Some(view) => {
-            if let Some(difference) = order_differs(workload, number, view) {
-                testimony.contradict(|| difference);
-            }
-        }
     }
+}
+
+/// Whether what the row says was done leads from this position to the row's. What is pending is not said by a row.
+fn leads_from(before: &Position, row: &StatementRow) -> bool {
+    let Position { debits_posted, credits_posted, .. } = row.position;
+    before.debits_posted + row.debits == debits_posted
+        && before.credits_posted + row.credits == credits_posted
 }
 
 #[cfg(test)]

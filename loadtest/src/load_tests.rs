@@ -7,7 +7,6 @@ use crate::verification::{self, Verification};
 use crate::workload::tests::sample;
 use crate::workload_kind::WorkloadKind;
 use client::ErrorCode;
-use client::ledger::TransferId;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A channel that fails every third request with orders: in turn before and after it was executed.
@@ -37,8 +36,8 @@ impl RequestChannel for Unreliable {
         RequestChannel::balances(&*self.ledger, ids).await
     }
 
-    async fn lookup_transfers(&self, ids: &[TransferId]) -> Answers<Option<TransferView>> {
-        RequestChannel::lookup_transfers(&*self.ledger, ids).await
+    async fn statement(&self, wallet: WalletId, rows_max: u32) -> Result<StatementPage, ClientError> {
+        RequestChannel::statement(&*self.ledger, wallet, rows_max).await
     }
 }
 
@@ -150,23 +149,41 @@ async fn as_many_ids_are_sent_again_as_were_to_be_and_every_repetition_is_judged
 
 #[tokio::test]
 async fn what_a_read_shows_must_be_there_as_it_was_acknowledged() {
-    let workload = sample(9, 20).of_kind(WorkloadKind::Mixed);
+    let workload = sample(9, 20);
     let (ledger, baseline) = prepared(&workload).await;
-    let order = workload.planned(0);
-    let outcome = LedgerInMemory::submit(&ledger, &[order].into_iter().collect()).await.expect("answered")[0];
-    let view =
-        RequestChannel::lookup_transfers(&*ledger, &[workload.id(0)]).await.expect("answered")[0].clone();
-    let view = view.expect("it is there");
-    let check = |told: Told, view: Option<&TransferView>, expected: u64| {
+    let mut acknowledged = Vec::new();
+    let wallet = workload.population.wallet_id(workload.plan(0).wallets()[0]);
+    for script in 0..400 {
+        let number = script * workload.steps();
+        let orders = [workload.planned(number)].into_iter().collect();
+        let outcome = LedgerInMemory::submit(&ledger, &orders).await.expect("answered")[0];
+        let wallets = workload.plan(number).wallets();
+        if outcome.status.is_success()
+            && wallets.iter().any(|&place| workload.population.wallet_id(place) == wallet)
+        {
+            acknowledged.push((number, Told::from(&outcome)));
+        }
+    }
+    assert!(acknowledged.len() > 12, "{}", acknowledged.len());
+    let page = RequestChannel::statement(&*ledger, wallet, ROWS_PER_STATEMENT).await.expect("answered");
+    assert_eq!(page.rows.len(), 10);
+    let check = |acknowledged: &[(u64, Told)], change: &dyn Fn(&mut StatementPage), expected: u64| {
         let mut testimony = Testimony::new(baseline.positions.clone(), workload.steps());
-        check_entry(&mut testimony, &workload, 0, told, view);
-        assert_eq!(testimony.contradictions_count, expected, "{told:?} {view:?}");
+        let mut page = page.clone();
+        change(&mut page);
+        check_statement(&mut testimony, &workload, wallet, acknowledged, &page);
+        assert_eq!(testimony.contradictions_count, expected, "{page:?}");
     };
-    let told = Told::from(&outcome);
-    check(told, Some(&view), 0);
-    check(told, None, 1);
-    check(Told::from(&Outcome { seq: 999, ..outcome }), Some(&view), 1);
-    check(told, Some(&TransferView { order: workload.planned(4), ..view.clone() }), 1);
+    check(&acknowledged, &|_| {}, 0);
+    // The newest is gone, the oldest of the page, one that it claims to go back to.
+    check(&acknowledged, &|page| drop(page.rows.remove(0)), 2);
+    check(&acknowledged, &|page| drop(page.rows.remove(5)), 2);
+    check(&acknowledged, &|page| page.next = None, acknowledged.len() as u64 - 10);
+    check(&acknowledged, &|page| page.rows.swap(3, 4), 1);
+    check(&acknowledged, &|page| page.rows[2].credits += 1, 1);
+    check(&acknowledged, &|page| page.closing.debits_posted += 1, 1);
+    check(&acknowledged, &|page| page.rows[1].timestamp_ns += 1, 1);
+    check(&acknowledged, &|page| page.as_of_seq = 1, acknowledged.len() as u64);
 
     let wallet = workload.population.wallet_id(1);
     let view =

@@ -143,7 +143,6 @@ impl PlannedOrder {
     }
 
     /// The numbers of the wallets that it names itself.
-    #[cfg(test)]
     pub(crate) fn wallets(&self) -> Vec<u32> {
         match &self.asked {
             Asked::Transfer(transfer) | Asked::Pending { transfer, .. } => {

@@ -25,7 +25,7 @@ pub(crate) struct Report {
     pub(crate) requests_per_second: f64,
     /// Requests that read.
     pub(crate) reads: u64,
-    /// Of these, requests that read a statement, or what stands in for it.
+    /// Of these, requests that read a statement.
     pub(crate) statements: u64,
     pub(crate) transfers_sent: u64,
     pub(crate) transfers_acknowledged: u64,

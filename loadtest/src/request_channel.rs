@@ -3,8 +3,8 @@
 
 use crate::ledger_calls::Answers;
 use crate::orders::Orders;
-use client::ledger::{Outcome, TransferId, WalletId};
-use client::{BalanceView, ClientError, ClientOptions, Connection, TransferView};
+use client::ledger::{Outcome, WalletId};
+use client::{BalanceView, ClientError, ClientOptions, Connection, StatementPage, StatementQuery};
 use std::future::Future;
 use std::sync::Mutex;
 
@@ -16,34 +16,12 @@ pub(crate) trait RequestChannel: Send + Sync + 'static {
     /// Reads what wallets hold now.
     fn balances(&self, ids: &[WalletId]) -> impl Future<Output = Answers<Option<BalanceView>>> + Send;
 
-    /// Reads orders and their outcomes.
-    fn lookup_transfers(
-        &self,
-        ids: &[TransferId],
-    ) -> impl Future<Output = Answers<Option<TransferView>>> + Send;
-
-    /// Stands in for the statement of a wallet for as long as the client has none: what the wallet holds, and some orders.
-    /// Once there is `Connection::statement`, this is what is to call it.
-    fn statement_stand_in(
+    /// Reads the newest entries of a wallet's statement, at most so many.
+    fn statement(
         &self,
         wallet: WalletId,
-        entries: &[TransferId],
-    ) -> impl Future<Output = Result<StatementStandIn, ClientError>> + Send {
-        async move {
-            let balance = self.balances(&[wallet]).await?.into_iter().next().flatten();
-            let entries = self.lookup_transfers(entries).await?;
-            Ok(StatementStandIn { balance, entries })
-        }
-    }
-}
-
-/// What [`RequestChannel::statement_stand_in`] reads.
-#[derive(Clone, Debug)]
-pub(crate) struct StatementStandIn {
-    /// `None` if there is no such wallet.
-    pub(crate) balance: Option<BalanceView>,
-    /// `None` where the id is not used up.
-    pub(crate) entries: Vec<Option<TransferView>>,
+        rows_max: u32,
+    ) -> impl Future<Output = Result<StatementPage, ClientError>> + Send;
 }
 
 /// A connection, and how to have it again.
@@ -98,9 +76,14 @@ impl RequestChannel for ReopeningConnection {
         self.connection().await?.balances(ids).await
     }
 
-    async fn lookup_transfers(&self, ids: &[TransferId]) -> Answers<Option<TransferView>> {
-        self.connection().await?.lookup_transfers(ids).await
+    async fn statement(&self, wallet: WalletId, rows_max: u32) -> Result<StatementPage, ClientError> {
+        self.connection().await?.statement(&newest_of(wallet, rows_max)).await
     }
+}
+
+/// The question for the newest entries of a wallet's statement.
+fn newest_of(wallet: WalletId, rows_max: u32) -> StatementQuery {
+    StatementQuery { newest_first: true, limit: rows_max, ..StatementQuery::of(wallet) }
 }
 
 /// Asks for orders to be done over this connection; one outcome each, in order.
