@@ -227,7 +227,7 @@ fn answer(core: &Core, query: &Query, as_of_seq: u64) -> Result<QueryAnswer, Per
         }
         Query::Statement(asked) => return statement(core, asked, as_of_seq),
         Query::ListPending { wallet, after, limit } => {
-            if reader.wallet_as_of(*wallet, as_of_seq)?.is_none() {
+            if reader.wallet_without_holds_as_of(*wallet, as_of_seq)?.is_none() {
                 return Ok(QueryAnswer::Refused(Status::WalletNotFound));
             }
             let page = reader.list_pending(*wallet, as_of_seq, *after, page_items(*limit))?;
@@ -280,7 +280,7 @@ fn statement(
         Some(cursor) => cursor.as_of_seq,
         None => newest_seq,
     };
-    let Some(wallet) = reader.wallet_as_of(asked.wallet, newest_seq)? else {
+    let Some(wallet) = reader.wallet_without_holds_as_of(asked.wallet, newest_seq)? else {
         return Ok(QueryAnswer::Refused(Status::WalletNotFound));
     };
     // From the first entry at that time to the last one.

@@ -200,6 +200,10 @@ impl LedgerReader {
         direction: Direction,
         limit: usize,
     ) -> Result<Vec<HistoryRow>, PersistenceError> {
+        let view = self.books.view();
+        if last_seq <= view.seq() {
+            return view.history(wallet, first_seq, last_seq, direction, limit);
+        }
         let tail = self.tail(wallet, last_seq)?;
         let view = &tail.whole.view;
         let mut above = Vec::new();
@@ -236,27 +240,36 @@ impl LedgerReader {
         wallet: WalletId,
         query: &StatementQuery,
     ) -> Result<Page<HistoryRow, u64>, PersistenceError> {
-        let mut rows = self.history(
-            wallet,
-            query.first_seq,
-            query.last_seq,
-            query.direction,
-            query.scan_max.max(1).saturating_add(1),
-        )?;
-        let is_more = rows.len() > query.scan_max.max(1);
-        if is_more {
-            rows.pop();
-        }
-        let mut next = if is_more { rows.last().map(|row| row.seq) } else { None };
-        let mut items = Vec::new();
-        for row in rows.into_iter().filter(|row| query.matches(row)) {
-            if items.len() == query.limit {
-                next = items.last().map(|row: &HistoryRow| row.seq);
-                break;
+        let (mut first_seq, mut last_seq) = (query.first_seq, query.last_seq);
+        let limit = query.limit.max(1);
+        let mut items: Vec<HistoryRow> = Vec::new();
+        let mut left = query.scan_max.max(1);
+        // What is wanted may be all there is; if not, more and more is looked at to find it.
+        let mut count = limit;
+        loop {
+            count = count.min(left);
+            // One more, to know whether it goes on.
+            let rows = self.history(wallet, first_seq, last_seq, query.direction, count.saturating_add(1))?;
+            for (place, row) in rows.iter().take(count).enumerate().filter(|(_, row)| query.matches(row)) {
+                items.push(*row);
+                if items.len() == limit {
+                    let is_more = place + 1 < rows.len();
+                    return Ok(Page { items, next: is_more.then_some(row.seq) });
+                }
             }
-            items.push(row);
+            let Some(last) = rows.get(count - 1).filter(|_| rows.len() > count) else {
+                return Ok(Page { items, next: None });
+            };
+            left -= count;
+            if left == 0 {
+                return Ok(Page { items, next: Some(last.seq) });
+            }
+            match query.direction {
+                Direction::Forward => first_seq = last.seq + 1,
+                Direction::Backward => last_seq = last.seq - 1,
+            }
+            count = count.saturating_mul(4);
         }
-        Ok(Page { items, next })
     }
 
     /// A page of a wallet's open holds as of the durable entry `seq`, by their ids.
@@ -352,7 +365,8 @@ impl LedgerReader {
         Ok(Page { items, next })
     }
 
-    fn wallet_without_holds_as_of(
+    /// A wallet without its holds, as of the durable entry `seq`.
+    pub fn wallet_without_holds_as_of(
         &self,
         wallet: WalletId,
         seq: u64,
