@@ -75,7 +75,8 @@ impl Subscription {
             match self.ready.front() {
                 Some(event) if event.seq > seq => return Ok(None),
                 Some(_) => return Ok(self.take()),
-                None if self.through_seq >= Some(seq) => return Ok(None),
+                // Not before the server has said that there is such a place.
+                None if self.ready_through.is_some() && self.through_seq >= Some(seq) => return Ok(None),
                 None => self.receive().await?,
             }
         }
