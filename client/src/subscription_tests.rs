@@ -171,7 +171,7 @@ async fn events_up_to_an_entry_end_when_it_is_passed_also_if_it_is_not_wanted() 
         assert_eq!(until(11).await, Some(11));
         assert_eq!(until(11).await, None);
     };
-    let (_, _peer) = tokio::join!(taken, serve);
+    let ((), _peer) = tokio::join!(taken, serve);
 }
 
 #[tokio::test(start_paused = true)]

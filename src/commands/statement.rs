@@ -44,9 +44,9 @@ pub(super) async fn run(arguments: StatementArguments) -> anyhow::Result<ExitCod
         }
     };
     if flags.json {
-        print_json(&statement_json(id, whole))?
+        print_json(&statement_json(id, whole))?;
     } else {
-        print_statement(id, whole)?
+        print_statement(id, whole)?;
     }
     Ok(ExitCode::SUCCESS)
 }
