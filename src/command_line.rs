@@ -146,6 +146,22 @@ pub struct ServerFlags {
     #[arg(long, value_name = "DURATION")]
     #[serde(skip_serializing_if = "Option::is_none")]
     drain_timeout: Option<String>,
+    /// How many wallets have an actor in memory; others take the place of those that are not used [default: 100000]
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    live_wallets_max: Option<usize>,
+    /// How many wallets more are kept as a record in memory [default: 200000]
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dormant_wallets_max: Option<usize>,
+    /// How much of the books is cached in memory [default: 33554432]
+    #[arg(long, value_name = "BYTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    books_cache_bytes: Option<u64>,
+    /// How many entries the books may lag behind before everything slows down to their pace [default: 2000000]
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    books_lag_max: Option<u64>,
     /// Below this much free space, writes are refused `disk_full` and reads go on [default: 1073741824]
     #[arg(long, value_name = "BYTES")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -154,7 +170,7 @@ pub struct ServerFlags {
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     accept_clock: bool,
-    /// What is logged, as in `RUST_LOG`: `warn`, `info,bursar=debug` [default: `info,actix_server=warn,sled=error`]
+    /// What is logged, as in `RUST_LOG`: `warn`, `info,bursar=debug` [default: `info,actix_server=warn,sled=error,fjall=off,lsm_tree=off`]
     #[arg(long, value_name = "FILTER")]
     #[serde(skip_serializing_if = "Option::is_none")]
     log: Option<String>,

@@ -105,7 +105,7 @@ impl Default for Config {
             books_lag_max: 2_000_000,
             free_bytes_min: 1 << 30,
             accept_clock: false,
-            log: "info,actix_server=warn,sled=error".to_owned(),
+            log: "info,actix_server=warn,sled=error,fjall=off,lsm_tree=off".to_owned(),
             log_format: LogFormat::Text,
         }
     }

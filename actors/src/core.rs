@@ -44,7 +44,7 @@ pub type FaultHook = Arc<dyn Fn(&'static str, WalletId) + Send + Sync>;
 
 /// The places at which a fault ends the process. At all others it is a wallet's, which is restarted.
 pub const FATAL_FAULT_PLACES: &[&str] =
-    &["route", "shard_create", "shard_live", "shard_read", "shard_deliver", "restart", "rebuild"];
+    &["route", "shard_create", "shard_live", "shard_read", "shard_deliver", "restart", "rebuild", "load"];
 
 /// An asset, and the entry that created it.
 #[derive(Clone, Debug)]

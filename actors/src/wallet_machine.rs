@@ -22,6 +22,7 @@ use persistence::Committed;
 use slab::Slab;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// How long an operation waits for a wallet that is being rebuilt.
 pub(crate) const REBUILD_PATIENCE_NS: u64 = 1_000_000_000;
@@ -445,6 +446,7 @@ impl WalletMachine {
         }
         // Nobody else resolves the ticket of a creation, so it can only be committed.
         if let Some(committed) = in_flight.commit_wallet(turn.now_ns) {
+            turn.core.known_wallets.fetch_add(1, Ordering::Relaxed);
             turn.core.inject_fault("created", self.id);
             self.wallet = Some(Box::new(Wallet::create(terms, committed.seq, committed.timestamp_ns)));
             self.decide_waiting(turn);
@@ -595,6 +597,7 @@ impl WalletMachine {
 
     fn ask_journal(&self, head: u64, core: &Arc<Core>) {
         let (id, restart) = (self.id, self.restart);
+        let place = if matches!(self.mode, Mode::Loading) { "load" } else { "rebuild" };
         let core = Arc::clone(core);
         let sequencer = Arc::clone(&core.sequencer);
         let read = move |durable: Result<(), _>| {
@@ -604,7 +607,7 @@ impl WalletMachine {
             }
             let reading = Arc::clone(&core);
             core.read_soon(move || {
-                reading.inject_fault("rebuild", id);
+                reading.inject_fault(place, id);
                 match reading.reader.wallet_as_of(id, head) {
                     Ok(wallet) => {
                         let wallet = wallet.map(Box::new);

@@ -120,6 +120,11 @@ impl DataDirectory {
         self.path.join("books")
     }
 
+    /// A copy of the books under examination.
+    pub(crate) fn books_check(&self) -> PathBuf {
+        self.path.join("books.check")
+    }
+
     /// The books while they are being made again.
     pub(crate) fn books_rebuilt(&self) -> PathBuf {
         self.path.join("books.rebuilt")

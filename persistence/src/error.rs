@@ -289,6 +289,21 @@ impl PersistenceError {
         Self::DamagedBooks { path: path.to_path_buf(), damage }
     }
 
+    /// The same error, of the directory of which the one that it names is a copy.
+    pub(crate) fn of_the_original(self, copy: &Path, original: &Path) -> Self {
+        let named = |path: PathBuf| match path.strip_prefix(copy) {
+            Ok(rest) => original.join(rest),
+            Err(_) => path,
+        };
+        match self {
+            Self::Damaged { path, damage } => Self::Damaged { path: named(path), damage },
+            Self::DamagedBooks { path, damage } => Self::DamagedBooks { path: named(path), damage },
+            Self::Io { action, path, source } => Self::Io { action, path: named(path), source },
+            Self::Engine { path, reason } => Self::Engine { path: named(path), reason },
+            other => other,
+        }
+    }
+
     pub(crate) fn engine(path: &Path, reason: impl Into<String>) -> Self {
         Self::Engine { path: path.to_path_buf(), reason: reason.into() }
     }

@@ -2,10 +2,10 @@
 //!
 //! So the time that it takes depends on how far the books lag behind, and neither on the number of wallets nor on the age of the ledger.
 
-use crate::books::{Books, BooksOptions};
+use crate::books::{self, Books, BooksOptions};
 use crate::clock::{implausible_wall_clock, wall_clock_ns};
 use crate::entry_codec::decode_entry;
-use crate::error::PersistenceError;
+use crate::error::{BooksDamage, PersistenceError};
 use crate::journal::{ChainPoint, Journal};
 use crate::record::Record;
 use crate::recovery::{OpenOptions, OpenedJournal, RecoveryReport, open_above};
@@ -47,48 +47,56 @@ pub fn open_ledger(
     accept_clock: bool,
     on_entry: &mut OnEntry<'_>,
 ) -> Result<OpenedLedger, PersistenceError> {
-    let mut books = None;
-    let held = Cell::new(ChainPoint::default());
-    let mut last_timestamp_ns = 0;
+    let held = Cell::new(None);
+    let mut warning = None;
     let index = WalletIndex::default();
-    let opened = {
-        let mut held_elsewhere = |directory: &crate::DataDirectory| {
-            ScratchCopy::remove_leftover(&directory.books_rebuilt())?;
-            let at = directory.books();
-            // Where there are none yet, the journal holds everything, and is looked at before anything is made.
-            if at.exists() {
-                let opened = Books::open_existing(&at, books_options)?;
-                held.set(opened.view().chain_point());
-                last_timestamp_ns = opened.view().last_timestamp_ns();
-                books = Some(opened);
-            }
-            Ok(held.get())
-        };
-        let mut above = Vec::new();
-        let opened = open_above(path, options, &mut held_elsewhere, &mut |record| {
+    let mut above = Vec::new();
+    let mut held_elsewhere = |directory: &crate::DataDirectory| {
+        ScratchCopy::remove_leftover(&directory.books_rebuilt())?;
+        let at = directory.books();
+        // Where there are none yet, the journal holds everything, and is looked at before anything is made.
+        if !at.exists() {
+            return Ok(ChainPoint::default());
+        }
+        let mut point = books::examine(&at, &directory.books_check(), books_options)?;
+        if point.is_none() {
+            warning = Some(
+                "the books were opened without checking a copy first: there is no room for it".to_owned(),
+            );
+            point = Some(Books::open_existing(&at, books_options)?.view().chain_point());
+        }
+        held.set(point);
+        Ok(point.unwrap_or_default())
+    };
+    let OpenedJournal { journal, directory, mut report } =
+        open_above(path, options, &mut held_elsewhere, &mut |record| {
             // The journal need not be trimmed yet.
-            if record.last_seq() > held.get().seq {
+            if held.get().is_none_or(|held: ChainPoint| record.last_seq() > held.seq) {
                 above.push(record.clone());
             }
             Ok(())
         })?;
-        if let Some(newest_ns) = give_away(&above, &index, on_entry)? {
-            last_timestamp_ns = newest_ns;
+    report.warnings.extend(warning);
+    let books = match held.get() {
+        None => Books::open(&directory.books(), books_options)?,
+        Some(held) => {
+            let books = Books::open_existing(&directory.books(), books_options)?;
+            if books.view().chain_point() != held {
+                // Not what its copy was a moment ago.
+                return Err(PersistenceError::damaged_books(books.directory(), BooksDamage::Unreadable));
+            }
+            books
         }
-        opened
     };
-    let OpenedJournal { journal, directory, report } = opened;
-    index.forget_through(held.get().seq);
+    let newest_ns = give_away(&above, &index, on_entry)?;
+    let last_timestamp_ns = newest_ns.unwrap_or(books.view().last_timestamp_ns());
+    index.forget_through(books.view().seq());
     if let Some(reason) = implausible_wall_clock(last_timestamp_ns, wall_clock_ns())
         && !accept_clock
     {
         Box::new(journal).close()?;
         return Err(PersistenceError::ImplausibleClock { path: path.to_owned(), reason });
     }
-    let books = match books {
-        Some(books) => books,
-        None => Books::open(&directory.books(), books_options)?,
-    };
     let last_seq = report.last_seq;
     let (journal, books) = (Box::new(journal), Arc::new(books));
     Ok(OpenedLedger { journal, books, index, last_seq, last_timestamp_ns, report })

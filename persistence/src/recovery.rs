@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// Room that a copy must leave free.
-const COPY_RESERVE_BYTES: u64 = 64 << 20;
+pub(crate) const COPY_RESERVE_BYTES: u64 = 64 << 20;
 
 /// How to open a journal.
 #[derive(Debug, Clone)]
@@ -331,7 +331,9 @@ fn check_end(values: &dyn StoredValues, chain: &Chain) -> Result<(), Persistence
 /// copy of it may be read.
 fn unreadable(journal: &Path, error: PersistenceError) -> PersistenceError {
     match error {
-        PersistenceError::Engine { reason, .. } => PersistenceError::damaged(journal, Damage::Engine(reason)),
+        PersistenceError::Engine { reason, .. } if !engine::is_no_memory(&reason) => {
+            PersistenceError::damaged(journal, Damage::Engine(reason))
+        }
         other => other,
     }
 }
@@ -438,13 +440,14 @@ fn clear_unfinished(directory: &DataDirectory) -> Result<(), PersistenceError> {
     Ok(())
 }
 
-/// Beside the directory if that is possible, else where temporary files go.
-pub(crate) fn place_for_copy(path: &Path, journal: &Path) -> Result<PathBuf, PersistenceError> {
-    let needed = directory_bytes(journal)?.saturating_add(COPY_RESERVE_BYTES);
+/// Where a part of a directory can be copied to: beside the directory if that is possible, else where temporary files go.
+pub(crate) fn place_for_copy(path: &Path, part: &Path) -> Result<PathBuf, PersistenceError> {
+    let needed = directory_bytes(part)?.saturating_add(COPY_RESERVE_BYTES);
     let absolute = fs::canonicalize(path).map_err(|source| PersistenceError::io("read", path, source))?;
     let name = absolute.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let part = part.file_name().unwrap_or_default().to_string_lossy().into_owned();
     // Two examinations at once, of one directory without a lock, must not share a copy.
-    let name = format!(".{name}.examined-{}-{:?}", std::process::id(), std::thread::current().id());
+    let name = format!(".{name}.{part}.examined-{}-{:?}", std::process::id(), std::thread::current().id());
     for parent in [absolute.parent().map(Path::to_path_buf), Some(std::env::temp_dir())].into_iter().flatten()
     {
         let place = parent.join(&name);

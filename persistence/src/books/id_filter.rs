@@ -47,8 +47,8 @@ const HEADER_BYTES: usize = 96;
 const HASH_BYTES: usize = 32;
 const WORDS_PER_BLOCK: usize = 8;
 const BITS_PER_ID: u64 = 12;
-const PREFIX: &str = "ids.filter.";
-const UNFINISHED: &str = "ids.filter.unfinished";
+pub(crate) const PREFIX: &str = "ids.filter.";
+const UNFINISHED: &str = "unfinished.ids.filter";
 /// How much of a file is read or written at a time.
 const CHUNK_BYTES: usize = 256 * 1024;
 

@@ -19,10 +19,13 @@ pub(crate) mod window;
 use crate::durable_write::sync_directory;
 use crate::entry_codec::decode_entry;
 use crate::error::PersistenceError;
-use crate::recovery::forget_cached_pages;
-use crate::scratch_copy::{ScratchCopy, for_each_file};
+use crate::free_space::free_bytes;
+use crate::journal::ChainPoint;
+use crate::recovery::{COPY_RESERVE_BYTES, forget_cached_pages};
+use crate::scratch_copy::{ScratchCopy, copy_file, for_each_file};
 use parking_lot::{Mutex, RwLock};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
@@ -271,6 +274,53 @@ fn create(directory: &Path, options: &BooksOptions) -> Result<(), PersistenceErr
     sync_directory(&unfinished)?;
     fs::rename(&unfinished, directory).map_err(|source| PersistenceError::io("create", directory, source))?;
     sync_directory(directory.parent().unwrap_or(Path::new(".")))
+}
+
+/// Looks whether the books in `directory` can be opened, without changing anything there: the engine changes what it opens, so a copy
+/// is opened, at `place`. Returns up to which record they go; `None` if there is no room for the copy.
+pub(crate) fn examine(
+    directory: &Path,
+    place: &Path,
+    options: &BooksOptions,
+) -> Result<Option<ChainPoint>, PersistenceError> {
+    ScratchCopy::remove_leftover(place)?;
+    let mut needed = COPY_RESERVE_BYTES;
+    for_each_file(directory, &mut |file| {
+        // What is read has to be what is on the disk.
+        forget_cached_pages(file)?;
+        let metadata = fs::metadata(file).map_err(|source| PersistenceError::io("read", file, source))?;
+        needed += if is_never_overwritten(file) { 0 } else { metadata.blocks() * 512 };
+        Ok(())
+    })?;
+    if free_bytes(directory)? < needed {
+        return Ok(None);
+    }
+    let copied = copy(directory, place)?;
+    let look = || {
+        let snapshot = Store::open(&store_path(place), options.cache_bytes)?.snapshot();
+        let marker = BooksView::read_marker(&snapshot)?;
+        IdFilterFiles::open(place, marker.filter, options.filter_sizes)?;
+        Ok(marker.point)
+    };
+    let point = look().map_err(|error: PersistenceError| error.of_the_original(place, directory))?;
+    drop(copied);
+    Ok(Some(point))
+}
+
+/// Copies the books; files that are never written again once they have their name are linked, if that is possible.
+fn copy(from: &Path, to: &Path) -> Result<ScratchCopy, PersistenceError> {
+    ScratchCopy::make_with(from, to, &|file, target| {
+        if is_never_overwritten(file) && fs::hard_link(file, target).is_ok() {
+            return Ok(());
+        }
+        copy_file(file, target)
+    })
+}
+
+/// Tables of the engine, and files of the filter, which are replaced as a whole.
+fn is_never_overwritten(file: &Path) -> bool {
+    let is_table = file.parent().is_some_and(|parent| parent.ends_with("tables"));
+    is_table || file.file_name().is_some_and(|name| name.to_string_lossy().starts_with(id_filter::PREFIX))
 }
 
 /// What empty books hold.

@@ -11,12 +11,10 @@ use crate::journal::ChainPoint;
 use crate::record::Record;
 use crate::recovery::{OpenOptions, RecoveryReport, examine_above, place_for_copy};
 use crate::replay::check_conservation;
-use crate::scratch_copy::ScratchCopy;
 use foldhash::fast::RandomState;
 use hashbrown::HashSet;
 use ledger::fold::{AssetTotals, FoldFault};
 use ledger::{Asset, Entry, Fold, HoldState, HoldTerms, Original, TransferId, Wallet};
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -300,13 +298,12 @@ pub fn verify_and_read(path: &Path, on_entry: &mut OnVerified<'_>) -> Result<Ver
             if !books.exists() {
                 return Ok(ChainPoint::default());
             }
-            let made = copy_books(&books, &place_for_copy(path, &books)?)?;
-            let options = BooksOptions::default();
-            let view = Books::open_existing(made.path(), &options)?.view();
+            let made = super::copy(&books, &place_for_copy(path, &books)?)?;
+            let of_books = |error: PersistenceError| error.of_the_original(made.path(), &books);
+            let view = Books::open_existing(made.path(), &BooksOptions::default()).map_err(of_books)?.view();
             let mut recounting = recount_cell.borrow_mut();
             let (recount, on_entry) = &mut *recounting;
-            recount.read(&view, *on_entry)?;
-            recount.compare(&view)?;
+            recount.read(&view, *on_entry).and_then(|()| recount.compare(&view)).map_err(of_books)?;
             copy = Some(made);
             let held = view.chain_point();
             **checked_cell.borrow_mut() = Some(view);
@@ -348,16 +345,5 @@ pub fn verify_and_read(path: &Path, on_entry: &mut OnVerified<'_>) -> Result<Ver
         transfers,
         refused,
         last_timestamp_ns: fold.last_timestamp_ns,
-    })
-}
-
-/// Copies the books; tables, which are never written again once they have their name, are linked if that is possible.
-fn copy_books(from: &Path, to: &Path) -> Result<ScratchCopy, PersistenceError> {
-    ScratchCopy::make_with(from, to, &|file, target| {
-        let is_table = file.parent().is_some_and(|parent| parent.ends_with("tables"));
-        if is_table && fs::hard_link(file, target).is_ok() {
-            return Ok(());
-        }
-        fs::copy(file, target).map(|_bytes| ())
     })
 }

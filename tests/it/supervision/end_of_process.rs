@@ -46,17 +46,23 @@ fn check(place: &'static str, reason: &str, shards: usize, after: u32) {
     let directory = tempfile::tempdir().expect("a temporary directory");
     // The places of a restart are reached by way of a wallet that panics.
     let wallet_panics = Fault::unarmed("begin", VICTIM, 5, 1);
-    let fatal = Fault::unarmed(place, VICTIM, after, 1);
+    let fatal = Fault::unarmed(place, VICTIM, if place == "load" { 0 } else { after }, 1);
     let mut all = vec![fatal.hook()];
     if ["restart", "rebuild"].contains(&place) {
         all.push(wallet_panics.hook());
     }
-    let ledger = RunningLedger::start(directory.path(), shards, Some(hooks(all)));
+    let hook = hooks(all);
+    let mut ledger = RunningLedger::start(directory.path(), shards, Some(hook.clone()));
     ledger.open_books(BANK, &books());
     let mut storm = Storm::new(u64::from(after));
     storm.fund(&ledger);
     let traffic = storm.traffic(VICTIM, Side::Both, 100);
     storm.settle(&ledger, &traffic);
+    if place == "load" {
+        // A wallet is read from the disk once, when it is wanted after a start.
+        ledger.stop();
+        ledger = RunningLedger::start(directory.path(), shards, Some(hook));
+    }
     fatal.arm();
     wallet_panics.arm();
     let mut under_way: Vec<(&str, Receiver<Answered>, Vec<Transfer>)> = Vec::new();

@@ -32,11 +32,9 @@ const PLACES: &[(&str, &[Side])] = &[
     ("refused_credit", CREDIT),
     ("read", EITHER),
     ("read_settled", EITHER),
-    ("sum_up", EITHER),
-    ("snapshot", EITHER),
 ];
 
-const AT_CREATION: &[&str] = &["create", "created"];
+const AT_CREATION: &[&str] = &["loaded", "create", "created"];
 
 /// Shards, passes before the first panic, panics: one wallet's budget is five in a minute.
 const LAYOUTS: &[(usize, u32, u32)] =

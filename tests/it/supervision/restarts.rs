@@ -112,7 +112,7 @@ fn a_read_while_the_credit_wallet_refuses_for_good_takes_nothing() {
 #[test]
 fn a_trial_balance_is_exact_while_transfers_and_restarts_go_on() {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let faults = [("settled", 20), ("snapshot", 1), ("sum_up", 2)];
+    let faults = [("settled", 20), ("released", 1), ("read", 2)];
     let faults = faults.map(|(place, after)| Fault::new(place, VICTIM, after, 1));
     let hook = hooks(faults.iter().map(Fault::hook).collect());
     let ledger = RunningLedger::start(directory.path(), 2, Some(hook));
