@@ -160,6 +160,70 @@ struct PlainLeg {
     amount: u128,
 }
 
+#[derive(Debug, PartialEq, Encode, Decode)]
+struct PlainCounters {
+    debits_pending: u128,
+    debits_posted: u128,
+    credits_pending: u128,
+    credits_posted: u128,
+}
+
+#[derive(Debug, PartialEq, Encode, Decode)]
+struct PlainPositionsAt {
+    as_of_seq: u64,
+    positions: Vec<Option<PlainCounters>>,
+}
+
+#[derive(Debug, PartialEq, Encode, Decode)]
+struct PlainStatementPage {
+    as_of_seq: u64,
+    opening: PlainCounters,
+    closing: PlainCounters,
+    rows: Vec<PlainStatementRow>,
+    next: Option<PlainCursor>,
+}
+
+#[derive(Debug, PartialEq, Encode, Decode)]
+struct PlainStatementRow {
+    seq: u64,
+    timestamp_ns: u64,
+    kind: u8,
+    id: u128,
+    counterparty: Option<u128>,
+    debits: u128,
+    credits: u128,
+    code: u16,
+    group_id: u128,
+    position: PlainCounters,
+}
+
+#[derive(Debug, PartialEq, Encode, Decode)]
+struct PlainCursor {
+    as_of_seq: u64,
+    seq: u64,
+    query: u64,
+}
+
+#[derive(Debug, PartialEq, Encode, Decode)]
+struct PlainRecordsPage {
+    durable_seq: u64,
+    records: Vec<Vec<u8>>,
+}
+
+#[derive(Debug, PartialEq, Encode, Decode)]
+struct PlainSubscribe {
+    deadline_ms: u32,
+    trace_id: u128,
+    from_seq: Option<u64>,
+    wallets: Vec<u128>,
+    kinds: Vec<u8>,
+    code: Option<u16>,
+    credit: u32,
+}
+
+/// What bincode makes of a result is what every question about the past is answered.
+type PlainAnswer<T> = Result<T, u16>;
+
 fn check_plain<Plain: Encode + Decode<()> + std::fmt::Debug>(name: &str) {
     let configuration = bincode::config::standard().with_little_endian().with_fixed_int_encoding();
     let frame = golden(name);
@@ -178,6 +242,11 @@ fn bodies_written_item_by_item_are_what_bincode_makes_of_the_whole_message() {
     check_plain::<PlainCreateTransactions>("create_transactions_request");
     check_plain::<PlainOrdersAnswered>("create_transactions_reply");
     check_plain::<PlainOrdersAnswered>("post_pending_reply");
+    check_plain::<PlainAnswer<PlainPositionsAt>>("balances_at_reply");
+    check_plain::<PlainAnswer<PlainStatementPage>>("statement_reply");
+    check_plain::<PlainAnswer<PlainStatementPage>>("statement_refused_reply");
+    check_plain::<PlainAnswer<PlainRecordsPage>>("read_records_reply");
+    check_plain::<PlainSubscribe>("subscribe_request");
 }
 
 #[test]
