@@ -2,6 +2,8 @@
 
 use crate::core::{ReadJob, Readers};
 use std::io;
+use std::sync::{Arc, Barrier};
+use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
 /// A disk has little to gain from more, and the shards have the processors.
@@ -16,8 +18,17 @@ pub(crate) struct ReaderPool {
 
 impl ReaderPool {
     pub(crate) fn start() -> io::Result<Self> {
-        let runtime =
-            Builder::new_current_thread().max_blocking_threads(THREADS).thread_name("reader").build()?;
+        let runtime = Builder::new_current_thread()
+            .max_blocking_threads(THREADS)
+            .thread_name("reader")
+            // All of them, all the time: what runs does not depend on what was read a moment ago.
+            .thread_keep_alive(Duration::MAX)
+            .build()?;
+        let all_there = Arc::new(Barrier::new(THREADS));
+        for _ in 0..THREADS {
+            let all_there = Arc::clone(&all_there);
+            runtime.spawn_blocking(move || all_there.wait());
+        }
         Ok(Self { runtime: Some(runtime) })
     }
 }

@@ -57,6 +57,7 @@ enum {
     RECEIVED,
     FAULTED,
     UNFOLLOWED,
+    LINKED,
 };
 
 /* One event; then come the path (two of them with a zero byte between, for a rename) and the data. */
@@ -801,8 +802,21 @@ int truncate64(const char *path, off64_t length)
 
 int linkat(int from_directory, const char *from, int to_directory, const char *to, int flags)
 {
-    unfollowed(below_root(to) != NULL, "link");
-    return syscall(SYS_linkat, from_directory, from, to_directory, to, flags);
+    char from_buffer[2 * PATH_MAX], to_buffer[2 * PATH_MAX], both[4 * PATH_MAX];
+    const char *below_from = below_root_at(from_directory, from, from_buffer);
+    const char *below_to = below_root_at(to_directory, to, to_buffer);
+    int result;
+    if (below_from == NULL && below_to == NULL)
+        return syscall(SYS_linkat, from_directory, from, to_directory, to, flags);
+    pthread_mutex_lock(&lock);
+    if (below_from == NULL || below_to == NULL || flags != 0)
+        append(UNFOLLOWED, 0, 0, 0, "link", 4, NULL, 0);
+    result = syscall(SYS_linkat, from_directory, from, to_directory, to, flags);
+    if (result == 0 && below_from != NULL && below_to != NULL) {
+        int bytes = snprintf(both, sizeof both, "%s%c%s", below_from, 0, below_to);
+        append(LINKED, 0, 0, 0, both, bytes, NULL, 0);
+    }
+    return done(result);
 }
 
 int link(const char *from, const char *to)

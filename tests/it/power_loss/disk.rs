@@ -209,6 +209,11 @@ impl Disk {
                 let node = self.directory_mut(directory).newest[&from];
                 self.name(directory, Naming::Rename { from, to, node });
             }
+            What::Linked { from, to } => {
+                let node = self.find(from).unwrap_or_else(|| panic!("nobody had made {from}"));
+                let (directory, name) = self.place(to);
+                self.name(directory, Naming::Enter(name, node));
+            }
             What::Unlinked(path) | What::RemovedDirectory(path) => {
                 let (directory, name) = self.place(path);
                 assert!(self.find(path).is_some(), "{path} was removed, and nobody had made it");

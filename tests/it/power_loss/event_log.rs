@@ -52,6 +52,11 @@ pub(crate) enum What {
         from: String,
         to: String,
     },
+    /// A file got one more name.
+    Linked {
+        from: String,
+        to: String,
+    },
     Unlinked(String),
     MadeDirectory(String),
     RemovedDirectory(String),
@@ -105,9 +110,10 @@ fn what(kind: u32, offset: u64, value: u64, path: String) -> What {
         6 => What::SyncBegun { number: offset },
         7 => What::SyncEnded { number: offset, failed: value != 0 },
         8 => What::RangeSynced,
-        9 => {
-            let (from, to) = path.split_once('\0').expect("a rename has two names");
-            What::Renamed { from: from.to_owned(), to: to.to_owned() }
+        9 | 18 => {
+            let (from, to) = path.split_once('\0').expect("a rename or a link has two names");
+            let (from, to) = (from.to_owned(), to.to_owned());
+            if kind == 9 { What::Renamed { from, to } } else { What::Linked { from, to } }
         }
         10 => What::Unlinked(path),
         11 => What::MadeDirectory(path),

@@ -127,7 +127,7 @@ fn what_cannot_be_restarted_ends_the_process_and_everybody_is_answered() {
         let reason = match place {
             "route" => "a router has failed",
             "restart" => "a wallet could not be restarted",
-            "rebuild" => "a reader of the journal has failed",
+            "rebuild" | "load" => "a reader of the journal has failed",
             _ => "a shard has failed",
         };
         for (shards, after) in [(1, 0), (2, 40)] {
