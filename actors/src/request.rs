@@ -58,9 +58,8 @@ impl Operations {
             Operations::Orders { orders, .. } => orders.len(),
             Operations::LookupWallets(ids) => ids.len(),
             Operations::LookupTransfers(ids) | Operations::ExpireHolds(ids) => ids.len(),
-            Operations::TrialBalance => 1,
             Operations::Query(Query::BalancesAt { wallets, .. }) => wallets.len().max(1),
-            Operations::Query(_) => 1,
+            Operations::TrialBalance | Operations::Query(_) => 1,
         }
     }
 

@@ -58,8 +58,8 @@ pub(crate) enum ShardMessage {
     Left {
         /// Which wallet.
         id: WalletId,
-        /// Whether it leaves, and what it is; `None` in it if it does not exist.
-        left: Option<Option<Box<Wallet>>>,
+        /// Whether it leaves.
+        departure: Departure,
     },
     /// A wallet as the journal has it.
     Rebuilt {
@@ -72,6 +72,17 @@ pub(crate) enum ShardMessage {
         /// Up to which entry.
         as_of_seq: u64,
     },
+}
+
+/// What a wallet says that was asked to leave memory.
+#[derive(Debug)]
+pub(crate) enum Departure {
+    /// It cannot: something is open there, or somebody waits.
+    Stays,
+    /// It leaves this record.
+    Leaves(Box<Wallet>),
+    /// There is no such wallet, and so nothing to keep.
+    DoesNotExist,
 }
 
 /// Gives wallets an actor, and delivers to it.
@@ -149,7 +160,7 @@ impl<A> ShardMachine<A> {
         // That wallets stay is no reason to ask the next ones: when all of them have to, that would go on for ever.
         let mut makes_room = false;
         for message in messages {
-            makes_room |= !matches!(message, ShardMessage::Left { left: None, .. });
+            makes_room |= !matches!(message, ShardMessage::Left { departure: Departure::Stays, .. });
             self.handle(message, host, &mut own);
         }
         while !own.is_empty() {
@@ -231,7 +242,7 @@ impl<A> ShardMachine<A> {
             ShardMessage::Rebuilt { id, restart, wallet, as_of_seq } => {
                 self.deliver_if_live(id, WalletMessage::Rebuilt { restart, wallet, as_of_seq }, host);
             }
-            ShardMessage::Left { id, left } => self.left(id, left, host),
+            ShardMessage::Left { id, departure } => self.left(id, departure, host),
         }
     }
 
@@ -336,11 +347,8 @@ impl<A> ShardMachine<A> {
             let (live_is_full, dormant_is_full) =
                 (self.live > self.live_max, self.dormant > self.dormant_max);
             match &mut self.slots[self.hand] {
-                Slot::Live { is_touched, .. } if live_is_full => {
-                    if !std::mem::replace(is_touched, false) {
-                        self.ask_to_leave(host);
-                    }
-                }
+                Slot::Live { is_touched: is_touched @ true, .. } if live_is_full => *is_touched = false,
+                Slot::Live { .. } if live_is_full => self.ask_to_leave(host),
                 Slot::Dormant { wallet, is_touched } if dormant_is_full => {
                     // Only what is durable can be read again.
                     let can_go = wallet.last_seq <= self.core.sequencer.durable_seq();
@@ -368,27 +376,22 @@ impl<A> ShardMachine<A> {
     }
 
     /// A wallet that was asked to leave has answered.
-    fn left<H: WalletHost<Address = A>>(
-        &mut self,
-        id: WalletId,
-        left: Option<Option<Box<Wallet>>>,
-        host: &mut H,
-    ) {
+    fn left<H: WalletHost<Address = A>>(&mut self, id: WalletId, departure: Departure, host: &mut H) {
         let place = *self.by_id.get(&id).expect("it stays in its slot until it has answered");
         let slot = &mut self.slots[place as usize];
         let Slot::Leaving { address, parked, .. } = std::mem::replace(slot, Slot::Free) else {
             panic!("wallet {id} answers what it was not asked");
         };
-        match left {
-            None => {
+        match departure {
+            Departure::Stays => {
                 *slot = Slot::Live { id, address, is_touched: true };
                 self.count_live(1);
             }
-            Some(Some(wallet)) => {
+            Departure::Leaves(wallet) => {
                 *slot = Slot::Dormant { wallet, is_touched: false };
                 self.dormant += 1;
             }
-            Some(None) => {
+            Departure::DoesNotExist => {
                 self.by_id.remove(&id);
                 self.free.push(place);
             }

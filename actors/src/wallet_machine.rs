@@ -11,7 +11,7 @@ use crate::core::Core;
 use crate::in_flight::{Attempt, InFlight, Reserved};
 use crate::outbox::Post;
 use crate::request::{PendingRead, WalletView};
-use crate::shard_machine::ShardMessage;
+use crate::shard_machine::{Departure, ShardMessage};
 use crate::ticket::Fate;
 use ledger::decide::decide;
 use ledger::{
@@ -491,11 +491,13 @@ impl WalletMachine {
                 turn.core.inject_fault("loaded", self.id);
                 self.become_known(wallet, as_of_seq, turn);
             }
-            // Of reservations from before it left, which it has settled.
-            WalletMessage::Settled { .. } | WalletMessage::Released { .. } => {}
-            WalletMessage::Rebuilt { .. } | WalletMessage::LosePatience { .. } => {}
-            // Dropped, it is told that the wallet stays.
-            WalletMessage::Leave(_) => {}
+            // Of reservations from before it left, which it has settled; of a restart from then; or dropped, so that it is told
+            // that the wallet stays.
+            WalletMessage::Settled { .. }
+            | WalletMessage::Released { .. }
+            | WalletMessage::Rebuilt { .. }
+            | WalletMessage::LosePatience { .. }
+            | WalletMessage::Leave(_) => {}
             message => self.parked.push_back(message),
         }
     }
@@ -704,14 +706,18 @@ impl PendingLeave {
     /// It leaves.
     fn leave(mut self, wallet: Option<Box<Wallet>>, post: &mut dyn Post) {
         self.answered = true;
-        post.post(self.core.shard_of(self.id), ShardMessage::Left { id: self.id, left: Some(wallet) });
+        let departure = wallet.map_or(Departure::DoesNotExist, Departure::Leaves);
+        post.post(self.core.shard_of(self.id), ShardMessage::Left { id: self.id, departure });
     }
 }
 
 impl Drop for PendingLeave {
     fn drop(&mut self) {
         if !self.answered {
-            self.core.post(self.core.shard_of(self.id), ShardMessage::Left { id: self.id, left: None });
+            self.core.post(
+                self.core.shard_of(self.id),
+                ShardMessage::Left { id: self.id, departure: Departure::Stays },
+            );
         }
     }
 }
