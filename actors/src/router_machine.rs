@@ -364,3 +364,22 @@ fn create_asset(core: &Core, request: &Arc<Request>, index: u32, asset: &Asset) 
     drop(assets);
     request.finish(index, &outcome);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_house::House;
+
+    #[test]
+    fn only_a_shard_that_has_a_part_in_a_request_is_sent_one() {
+        let house = House::new(false);
+        let operations = Operations::LookupWallets(vec![WalletId(1)]);
+        let request = Request::new(Arc::clone(&house.core), operations, u64::MAX, None, Box::new(|_| {}));
+        route(&house.core, &request, &mut house.mailboxes.clone());
+        let posted = house.posted();
+        assert!(
+            matches!(&posted[..], [(shard, ShardMessage::Read(_))] if *shard == house.core.shard_of(WalletId(1))),
+            "{posted:?}"
+        );
+    }
+}

@@ -257,6 +257,9 @@ mod tests {
             sled::Error::Io(io::Error::new(io::ErrorKind::StorageFull, "no room, said by another thread")),
             true,
         );
+        // A file that should be there is damage, though it is the system that says so.
+        let no_file = rustix::io::Errno::NOENT.raw_os_error();
+        check(sled::Error::Io(io::Error::from_raw_os_error(no_file)), false);
         check(sled::Error::Io(io::Error::other("cannot parse the configuration")), false);
         check(sled::Error::Io(io::ErrorKind::UnexpectedEof.into()), false);
         check(sled::Error::Corruption { at: None, bt: () }, false);

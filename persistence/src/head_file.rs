@@ -281,6 +281,14 @@ mod tests {
     }
 
     #[test]
+    fn a_head_that_is_there_and_cannot_be_read_is_no_damage() {
+        // Of a directory, reading fails, and opening does not.
+        let directory = tempfile::tempdir().unwrap();
+        let refused = HeadFile::read(directory.path()).unwrap_err();
+        assert!(matches!(refused, PersistenceError::Io { .. }), "{refused:?}");
+    }
+
+    #[test]
     fn a_head_that_is_followed_by_anything_is_damage() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("head");

@@ -303,7 +303,7 @@ fn check_copy(
     let journal = directory.journal();
     let needed = directory_bytes(&journal)?.saturating_add(COPY_RESERVE_BYTES);
     let free = free_bytes(directory.path())?;
-    if free < needed {
+    if !is_room(free, needed) {
         report.warnings.push(format!(
             "the journal was opened without checking a copy first: that takes {needed} bytes, and {free} are free"
         ));
@@ -440,6 +440,11 @@ fn clear_unfinished(directory: &DataDirectory) -> Result<(), PersistenceError> {
     Ok(())
 }
 
+/// Whether a copy that needs so many bytes, the reserve among them, may be made where so many are free.
+pub(crate) fn is_room(free: u64, needed: u64) -> bool {
+    free >= needed
+}
+
 /// Where a part of a directory can be copied to: beside the directory if that is possible, else where temporary files go.
 pub(crate) fn place_for_copy(path: &Path, part: &Path) -> Result<PathBuf, PersistenceError> {
     let needed = directory_bytes(part)?.saturating_add(COPY_RESERVE_BYTES);
@@ -451,7 +456,7 @@ pub(crate) fn place_for_copy(path: &Path, part: &Path) -> Result<PathBuf, Persis
     for parent in [absolute.parent().map(Path::to_path_buf), Some(std::env::temp_dir())].into_iter().flatten()
     {
         let place = parent.join(&name);
-        if free_bytes(&parent)? >= needed && fs::create_dir(&place).is_ok() {
+        if is_room(free_bytes(&parent)?, needed) && fs::create_dir(&place).is_ok() {
             return Ok(place);
         }
     }

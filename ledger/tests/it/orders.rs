@@ -6,6 +6,7 @@ use crate::samples::{
 };
 use ledger::change::WalletChange;
 use ledger::order::{LEGS_MAX, LEGS_MIN};
+use ledger::original::ReversedFacts;
 use ledger::transfer::TRANSFER_METADATA_MAX;
 use ledger::wallet::WALLET_METADATA_MAX;
 use ledger::{
@@ -309,6 +310,28 @@ fn an_order_is_journaled_with_the_facts_that_it_was_resolved_by_or_not_at_all() 
         assert_eq!(matches!(refused, Entry::TransferRefused { .. }), is_transfer);
         assert_eq!(matches!(refused, Entry::OrderRefused { .. }), !is_transfer);
     }
+}
+
+#[test]
+fn an_entry_has_the_group_and_the_code_of_the_order_that_was_done() {
+    for mut order in orders() {
+        set_memo(&mut order, Memo { group_id: 7, code: 8, ..Memo::default() });
+        let facts = match order.kind() {
+            OrderKind::Post | OrderKind::Void => Some(Facts::Hold(hold(5, 10))),
+            OrderKind::Reversal => Some(Facts::Reversed(ReversedFacts {
+                legs: [debit(2, 1, 5), credit(1, 1, 5)].into(),
+                of_transaction: false,
+                amount: 5,
+                original_amount: 5,
+            })),
+            _ => None,
+        };
+        assert_eq!(Entry::done(order.clone(), facts).group_and_code(), (7, 8), "{order:?}");
+        let refused = Entry::refused(order.clone(), Status::InsufficientFunds.into());
+        assert_eq!(refused.group_and_code(), (0, 0), "{order:?}");
+    }
+    let expired = Entry::Expired { pending_id: TransferId(3), hold: hold(5, 10) };
+    assert_eq!(expired.group_and_code(), (0, 0));
 }
 
 fn change(setting: Setting) -> WalletChange {

@@ -21,7 +21,7 @@ use crate::entry_codec::decode_entry;
 use crate::error::PersistenceError;
 use crate::free_space::free_bytes;
 use crate::journal::ChainPoint;
-use crate::recovery::{COPY_RESERVE_BYTES, forget_cached_pages};
+use crate::recovery::{COPY_RESERVE_BYTES, forget_cached_pages, is_room};
 use crate::scratch_copy::{ScratchCopy, copy_file, for_each_file};
 use parking_lot::{Mutex, RwLock};
 use std::fs;
@@ -292,7 +292,7 @@ pub(crate) fn examine(
         needed += if is_never_overwritten(file) { 0 } else { metadata.blocks() * 512 };
         Ok(())
     })?;
-    if free_bytes(directory)? < needed {
+    if !is_room(free_bytes(directory)?, needed) {
         return Ok(None);
     }
     let copied = copy(directory, place)?;
