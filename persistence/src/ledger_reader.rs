@@ -344,6 +344,7 @@ impl LedgerReader {
                         && let Entry::WalletCreated(terms) = decode_entry(record.first_seq(), payload)?
                         && Some(terms.id) > query.after
                         && terms.id <= bound
+                        && query.may_match(&terms)
                     {
                         listed.insert(terms.id);
                     }

@@ -11,8 +11,8 @@ use crate::record::Record;
 use ledger::fold::AssetTotals;
 use ledger::holds::{Hold, Holds};
 use ledger::{
-    Asset, AssetId, Entry, HoldState, HoldTerms, Original, Owner, Position, TransferId, Wallet, WalletFlags,
-    WalletId,
+    Asset, AssetId, Entry, HoldState, HoldTerms, NewWallet, Original, Owner, Position, TransferId, Wallet,
+    WalletFlags, WalletId,
 };
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -51,9 +51,13 @@ pub struct WalletQuery {
 impl WalletQuery {
     /// Whether a wallet belongs to the list, wherever the list begins.
     pub fn matches(&self, wallet: &Wallet) -> bool {
-        self.owner.as_ref().is_none_or(|owner| wallet.terms.owner == *owner)
-            && self.code.is_none_or(|code| wallet.terms.code == code)
-            && wallet.terms.flags.contains(self.flags)
+        self.may_match(&wallet.terms) && wallet.terms.flags.contains(self.flags)
+    }
+
+    /// Whether a wallet that was created so belongs to the list, whatever its flags have become.
+    pub(crate) fn may_match(&self, terms: &NewWallet) -> bool {
+        self.owner.as_ref().is_none_or(|owner| terms.owner == *owner)
+            && self.code.is_none_or(|code| terms.code == code)
     }
 }
 
