@@ -10,9 +10,13 @@ use ledger::{
 };
 use protocol::{FlagChange, Progress, WalletLimits, WalletMetadata};
 use std::collections::{BTreeMap, HashMap};
+use std::panic::{self, AssertUnwindSafe};
 use std::slice::from_ref;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::task::{JoinSet, LocalSet, spawn_blocking};
+use tokio::runtime::Builder;
+use tokio::task::JoinSet;
 
 /// What the server is to have, and what it was told.
 #[derive(Default)]
@@ -305,30 +309,38 @@ async fn assert_same_positions(client: &Client, expected: &mut Expected, context
 const CASES_AT_ONCE: usize = 12;
 
 /// Every operation. More with `BURSAR_TEST_MODEL_CASES`, which the fixture keeps from the server.
-#[tokio::test]
-async fn any_sequence_of_requests_is_answered_as_by_the_naive_model_and_survives_a_kill() {
+#[test]
+fn any_sequence_of_requests_is_answered_as_by_the_naive_model_and_survives_a_kill() {
     let cases = u64::from(setting("BURSAR_TEST_MODEL_CASES", 8));
-    let all = async {
-        let mut under_way = JoinSet::new();
-        for seed in 0..cases {
-            while under_way.len() >= CASES_AT_ONCE {
-                under_way.join_next().await.expect("some are under way").expect("a case has failed");
-            }
-            under_way.spawn_local(answers_are_those_of_the_naive_model(seed));
+    let next = AtomicU64::new(0);
+    // A thread each: while one waits for its server to start, the connections of the others must not.
+    thread::scope(|scope| {
+        for _ in 0..CASES_AT_ONCE {
+            scope.spawn(|| {
+                let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= cases {
+                        return;
+                    }
+                    let case =
+                        AssertUnwindSafe(|| runtime.block_on(answers_are_those_of_the_naive_model(seed)));
+                    panic::catch_unwind(case).unwrap_or_else(|panic| {
+                        // The others need not go on.
+                        next.store(cases, Ordering::Relaxed);
+                        panic::resume_unwind(panic)
+                    });
+                }
+            });
         }
-        while let Some(ended) = under_way.join_next().await {
-            ended.expect("a case has failed");
-        }
-    };
-    LocalSet::new().run_until(all).await;
+    });
 }
 
 /// One case: a server of its own, asked the same as the model, step by step.
 async fn answers_are_those_of_the_naive_model(seed: u64) {
     let mut chance = Chance(seed);
     let mut expected = Expected { holds_expire: seed.is_multiple_of(2), ..Expected::default() };
-    // Not on the one thread on which all cases wait.
-    let mut server = spawn_blocking(|| Server::start(&[])).await.expect("it starts");
+    let mut server = Server::start(&[]);
     let mut client = server.client().await;
     client.create_assets(&[asset(USD, "USD"), asset(EUR, "EUR")]).await.unwrap();
     for step in 0..240 {
@@ -363,7 +375,7 @@ async fn answers_are_those_of_the_naive_model(seed: u64) {
         }
         if chance.below(80) == 0 {
             server.kill();
-            server = spawn_blocking(|| server.restart()).await.expect("it starts again");
+            server = server.restart();
             client = server.client().await;
         }
     }
