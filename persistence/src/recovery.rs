@@ -212,7 +212,8 @@ pub(crate) fn examine_above(
     let found = look(&directory, options, &mut report)?;
     report.clean = found.is_as_left(&directory, &mut report)?;
     let journal = directory.journal();
-    let copy = ScratchCopy::make(&journal, &place_for_copy(path, &journal)?)?;
+    let place = place_for_copy(path, &journal, directory_bytes(&journal)?)?;
+    let copy = ScratchCopy::make(&journal, &place)?;
     let values = open_to_read(copy.path(), &journal, options)?;
     let mut chain = Chain::new(found.acknowledged, options.held_elsewhere);
     walk(&values, &mut chain, &journal, &mut report, on_record)?;
@@ -445,9 +446,9 @@ pub(crate) fn is_room(free: u64, needed: u64) -> bool {
     free >= needed
 }
 
-/// Where a part of a directory can be copied to: beside the directory if that is possible, else where temporary files go.
-pub(crate) fn place_for_copy(path: &Path, part: &Path) -> Result<PathBuf, PersistenceError> {
-    let needed = directory_bytes(part)?.saturating_add(COPY_RESERVE_BYTES);
+/// Where a part of a directory, of so many bytes, can be copied to: beside the directory if that is possible, else where temporary files go.
+pub(crate) fn place_for_copy(path: &Path, part: &Path, bytes: u64) -> Result<PathBuf, PersistenceError> {
+    let needed = bytes.saturating_add(COPY_RESERVE_BYTES);
     let absolute = fs::canonicalize(path).map_err(|source| PersistenceError::io("read", path, source))?;
     let name = absolute.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let part = part.file_name().unwrap_or_default().to_string_lossy().into_owned();

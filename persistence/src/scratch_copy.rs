@@ -65,12 +65,21 @@ impl Drop for ScratchCopy {
     }
 }
 
-/// Bytes that all files in a directory take on disk: holes take none.
+/// Bytes of all files in a directory, with their holes.
 pub(crate) fn directory_bytes(path: &Path) -> Result<u64, PersistenceError> {
+    sum_of_files(path, &|metadata| metadata.len())
+}
+
+/// Bytes that all files in a directory take on disk: holes take none.
+pub(crate) fn allocated_bytes(path: &Path) -> Result<u64, PersistenceError> {
+    sum_of_files(path, &|metadata| metadata.blocks() * 512)
+}
+
+fn sum_of_files(path: &Path, bytes_of: &dyn Fn(&fs::Metadata) -> u64) -> Result<u64, PersistenceError> {
     let mut bytes = 0;
     for_each_file(path, &mut |file| {
         let metadata = fs::metadata(file).map_err(|source| PersistenceError::io("read", file, source))?;
-        bytes += metadata.blocks() * 512;
+        bytes += bytes_of(&metadata);
         Ok(())
     })?;
     Ok(bytes)

@@ -482,6 +482,8 @@ fn the_histories_of_the_model_come_to_every_status_of_orders_and_changes() {
         "asset_scale_too_large",
         "asset_code_invalid",
         "flag_set_and_cleared",
+        "cursor_of_another_query",
+        "moment_in_the_future",
         "exists_with_different_owner",
         "exists_with_different_flags",
         "exists_with_different_overdraft_limit",

@@ -11,6 +11,7 @@ use crate::journal::ChainPoint;
 use crate::record::Record;
 use crate::recovery::{OpenOptions, RecoveryReport, examine_above, place_for_copy};
 use crate::replay::check_conservation;
+use crate::scratch_copy::allocated_bytes;
 use foldhash::fast::RandomState;
 use hashbrown::HashSet;
 use ledger::fold::{AssetTotals, FoldFault};
@@ -298,7 +299,7 @@ pub fn verify_and_read(path: &Path, on_entry: &mut OnVerified<'_>) -> Result<Ver
             if !books.exists() {
                 return Ok(ChainPoint::default());
             }
-            let made = super::copy(&books, &place_for_copy(path, &books)?)?;
+            let made = super::copy(&books, &place_for_copy(path, &books, allocated_bytes(&books)?)?)?;
             let of_books = |error: PersistenceError| error.of_the_original(made.path(), &books);
             let view = Books::open_existing(made.path(), &BooksOptions::default()).map_err(of_books)?.view();
             let mut recounting = recount_cell.borrow_mut();
