@@ -26,9 +26,9 @@ pub(crate) struct Sample {
     pub(crate) wallets: u64,
     /// `null` while no server ran.
     pub(crate) server: Option<Vitals>,
-    /// Bytes of `journal/`.
+    /// Bytes of `journal/` and `books/`.
     pub(crate) journal_bytes: u64,
-    /// Bytes of everything else: while the server recovers, a copy of the journal.
+    /// Bytes of everything else: while the server recovers, copies of them.
     pub(crate) other_bytes: u64,
     /// Memory of the harness itself, in RAM.
     pub(crate) harness_bytes: u64,
@@ -96,7 +96,7 @@ impl Watch {
     /// Takes a sample now.
     pub(crate) fn take(&self, at_rest: bool) {
         let sent = sent(&self.meter.lock());
-        let journal = directory_bytes(&self.data.join("journal"));
+        let journal = directory_bytes(&self.data.join("journal")) + directory_bytes(&self.data.join("books"));
         let all = directory_bytes(&self.data);
         let harness = Vitals::read(std::process::id().cast_signed()).unwrap_or_default();
         let mut state = self.lock();
@@ -141,6 +141,8 @@ mod tests {
         let place = tempfile::tempdir().expect("there is room for a directory");
         std::fs::create_dir(place.path().join("journal")).expect("it is ours");
         std::fs::write(place.path().join("journal/db"), [0; 100]).expect("it is ours");
+        std::fs::create_dir(place.path().join("books")).expect("it is ours");
+        std::fs::write(place.path().join("books/ids.filter.1"), [0; 30]).expect("it is ours");
         std::fs::write(place.path().join("head"), [0; 10]).expect("it is ours");
         let meter = Meter::start();
         let watch = Watch::new(RunningPid::default(), place.path().to_owned(), meter.clone());
@@ -154,7 +156,7 @@ mod tests {
         drop(kept);
         let sample = watch.samples()[0];
         assert_eq!((sample.at_rest, sample.entries, sample.wallets, sample.connections), (true, 57, 3, 2));
-        assert_eq!((sample.journal_bytes, sample.other_bytes, sample.server), (100, 10, None));
+        assert_eq!((sample.journal_bytes, sample.other_bytes, sample.server), (130, 10, None));
         assert!(sample.harness_bytes > 0);
     }
 }
