@@ -1,7 +1,7 @@
 //! Opening a data directory: find out whether everything that was acknowledged is there, then serve it, or refuse and
 //! change nothing.
 //!
-//! After a clean stop the journal is opened in place if its files are byte for byte those of the stop. Otherwise it is
+//! After a clean stop the journal is opened in place if its files are byte for byte those of the stop and it holds everything. Otherwise it is
 //! copied, and the copy is read and checked from its first record to its last, because the engine changes what it opens, and on
 //! damage drops records without a word. Only when the check has passed is the journal itself opened.
 //! Either way every record is read once and given to the caller as it is read, so what the caller made of them counts only
@@ -139,8 +139,10 @@ pub(crate) fn open_above(
     ScratchCopy::remove_leftover(&directory.journal_check())?;
     let journal_path = directory.journal();
     let mut chain = Chain::new(found.acknowledged, options.held_elsewhere);
+    // What is held elsewhere may have been damaged since the stop; then the journal does not go on where that ends.
+    let is_sure = clean && options.held_elsewhere == ChainPoint::default();
     let has_tail_in_copy =
-        if clean { None } else { check_copy(&directory, options, &mut chain, &mut report, on_record)? };
+        if is_sure { None } else { check_copy(&directory, options, &mut chain, &mut report, on_record)? };
 
     // From here on the directory is changed.
     CleanMarker::remove(&directory.clean_marker())?;
