@@ -140,7 +140,7 @@ pub(crate) fn open_above(
     let journal_path = directory.journal();
     let mut chain = Chain::new(found.acknowledged, options.held_elsewhere);
     // What is held elsewhere may have been damaged since the stop; then the journal does not go on where that ends.
-    let is_sure = clean && options.held_elsewhere == ChainPoint::default();
+    let is_sure = clean && !directory.books().exists();
     let has_tail_in_copy =
         if is_sure { None } else { check_copy(&directory, options, &mut chain, &mut report, on_record)? };
 
