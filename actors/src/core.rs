@@ -14,7 +14,7 @@ use crate::shard_machine::ShardMessage;
 use crate::supervision::guard;
 use crate::trial_balance::TrialBalances;
 use foldhash::fast::FixedState;
-use ledger::{Asset, AssetId, TransferId, WalletId};
+use ledger::{Asset, AssetId, WalletId};
 use metrics::{Counter, counter};
 use parking_lot::{Mutex, RwLock};
 use persistence::{BooksView, LedgerReader, PersistenceError, Sequencer};
@@ -217,10 +217,10 @@ impl Core {
         });
     }
 
-    /// Whether the books may hold the id. `false` is certain, provided that the id was not in the table of claims at that
-    /// moment: what leaves the table is in the books before.
-    pub(crate) fn may_be_in_books(&self, id: TransferId) -> bool {
-        self.reader.view().ids().may_contain(id)
+    /// The books as they are now. What leaves the table of claims is in the books before: so an id that was not in the table
+    /// before this was called is surely new if these surely do not hold it.
+    pub(crate) fn books_now(&self) -> Arc<BooksView> {
+        self.reader.view()
     }
 
     /// The books hold everything up to the view's moment: it need not be in memory any more.

@@ -43,7 +43,7 @@ pub(crate) fn resume(core: &Arc<Core>, mut in_flight: InFlight, post: &mut dyn P
         Referred::Younger => in_flight.refuse_for_now(Status::Contended, post),
         Referred::Absent => {
             in_flight.set_about(About::Absent(id));
-            if core.may_be_in_books(id) {
+            if core.books_now().ids().may_contain(id) {
                 look_into_books(core, id, in_flight);
             } else {
                 decide(core, in_flight, post);

@@ -17,7 +17,7 @@ use crate::shard_machine::ShardMessage;
 use crate::ticket::Verdict;
 use ledger::{Asset, Order, Original, Outcome, Pending, RefusalDetail, Route, Status, WalletId};
 use persistence::{PersistenceError, entry_codec};
-use std::collections::btree_map;
+use std::collections::{HashMap, btree_map};
 use std::sync::Arc;
 
 /// Begins the request: every operation is refused, answered, or on its way when this returns.
@@ -109,7 +109,7 @@ impl Parts {
 
 fn begin_orders(core: &Arc<Core>, request: &Arc<Request>, orders: &[Order], post: &mut dyn Post) {
     let mut parts = Parts::new(core, request);
-    let (mut decided, mut perhaps_in_books) = (Vec::new(), Vec::new());
+    let (mut granted, mut decided, mut perhaps_in_books) = (Vec::new(), Vec::new(), Vec::new());
     let first_number = core.claims.numbers(orders.len() as u64);
     for (index, order) in orders.iter().enumerate() {
         let (index, number) = (index as u32, first_number + index as u64);
@@ -120,15 +120,27 @@ fn begin_orders(core: &Arc<Core>, request: &Arc<Request>, orders: &[Order], post
         core.inject_fault("route", first_wallet(order).unwrap_or_default());
         let item = || RequestItem { request: Arc::clone(request), index };
         match core.claims.claim(order.id(), number, item) {
-            Claim::Granted if core.may_be_in_books(order.id()) => perhaps_in_books.push((item(), number)),
             Claim::Granted => match first_wallet(order) {
-                Some(wallet) => parts.add(core, wallet, index),
+                Some(wallet) => granted.push((wallet, index, number)),
+                None if core.books_now().ids().may_contain(order.id()) => {
+                    perhaps_in_books.push((item(), number));
+                }
                 None => references::resume(core, InFlight::new(item(), number), post),
             },
             Claim::Waits => {}
             Claim::Decided(seq) => decided.push((seq, index)),
         }
     }
+    // Once for all of them, and only now that they are claimed.
+    let books = core.books_now();
+    for (wallet, index, number) in granted {
+        if books.ids().may_contain(orders[index as usize].id()) {
+            perhaps_in_books.push((RequestItem { request: Arc::clone(request), index }, number));
+        } else {
+            parts.add(core, wallet, index);
+        }
+    }
+    drop(books);
     parts.send(post, ShardMessage::Begin);
     if !decided.is_empty() {
         answer_from_journal(core, request, decided);
@@ -143,17 +155,17 @@ fn begin_orders(core: &Arc<Core>, request: &Arc<Request>, orders: &[Order], post
 pub(crate) fn look_into_books(core: &Arc<Core>, claimed: Vec<(RequestItem, u64)>) {
     let reading = Arc::clone(core);
     core.read_soon(move || {
-        let mut decided = Vec::new();
+        let mut decided = DecidedOrders::default();
         for (item, number) in claimed {
             let id = item.order().expect("only orders have ids").id();
             match reading.reader.seq_of(id) {
                 Ok(None) => references::send_on(InFlight::new(item, number), &mut &*reading),
                 Ok(Some(seq)) => {
-                    decided.push((seq, item));
+                    decided.add(seq, item);
                     // A claim of number 0 was given up before it came here.
                     if number != 0 {
                         let waiting = reading.claims.found(id);
-                        decided.extend(waiting.same.into_iter().map(|item| (seq, item)));
+                        waiting.same.into_iter().for_each(|item| decided.add(seq, item));
                         for referring in waiting.referring {
                             references::resume_waiter(&reading, referring, &mut &*reading);
                         }
@@ -162,11 +174,31 @@ pub(crate) fn look_into_books(core: &Arc<Core>, claimed: Vec<(RequestItem, u64)>
                 Err(error) => return reading.cannot_read(&error),
             }
         }
-        for (seq, item) in decided {
-            let (request, index) = (Arc::clone(&item.request), item.index);
-            answer_from_journal(&reading, &request, vec![(seq, index)]);
+        for (request, decided) in decided.requests {
+            answer_from_journal(&reading, &request, decided);
         }
     });
+}
+
+/// Orders whose ids turn out to be used up, by the request that they are of, so that each is answered by reading once.
+#[derive(Default)]
+struct DecidedOrders {
+    /// In the order in which they came.
+    requests: Vec<DecidedOf>,
+    places: HashMap<*const Request, usize>,
+}
+
+/// A request, and the entries that decided its orders, each with the order's place in it.
+type DecidedOf = (Arc<Request>, Vec<(u64, u32)>);
+
+impl DecidedOrders {
+    fn add(&mut self, seq: u64, RequestItem { request, index }: RequestItem) {
+        let place = *self.places.entry(Arc::as_ptr(&request)).or_insert(self.requests.len());
+        if place == self.requests.len() {
+            self.requests.push((request, Vec::new()));
+        }
+        self.requests[place].1.push((seq, index));
+    }
 }
 
 /// The wallet that an order goes to first; `None` if that depends on what it is about.
@@ -204,15 +236,19 @@ fn look_transfers_up(core: &Arc<Core>, request: &Arc<Request>) {
     let Operations::LookupTransfers(ids) = request.operations() else {
         panic!("only a request that looks orders up gets here");
     };
-    let (mut decided, mut perhaps_in_books, mut absent) = (Vec::new(), Vec::new(), 0);
+    let (mut decided, mut unknown) = (Vec::new(), Vec::new());
     for (index, &id) in ids.iter().enumerate() {
         match core.claims.decided(id) {
             Some(seq) => decided.push((seq, index as u32)),
-            None if core.may_be_in_books(id) => perhaps_in_books.push((id, index as u32)),
-            None => absent += 1,
+            None => unknown.push((id, index as u32)),
         }
     }
-    request.finish_many(absent);
+    let books = core.books_now();
+    let asked = unknown.len();
+    let mut perhaps_in_books = unknown;
+    perhaps_in_books.retain(|(id, _)| books.ids().may_contain(*id));
+    drop(books);
+    request.finish_many(asked - perhaps_in_books.len());
     if !decided.is_empty() {
         view_orders(core, request, decided);
     }

@@ -1,8 +1,8 @@
 //! What a shard decides: which of its wallets a message is for, and whether that wallet has to be activated.
 //!
-//! A wallet is *live* (it has an actor and a mailbox) or *dormant* (a record in the shard's memory). The shard is the
-//! only one that addresses its wallets. It decides nothing about money, except that a wallet which it does not keep
-//! does not exist.
+//! A wallet is *live* (it has an actor and a mailbox), *dormant* (a record in the shard's memory) or *cold* (not in memory: only
+//! the books and the journal know whether it exists). The shard is the only one that addresses its wallets, and lets those go
+//! that nobody has wanted for a while. It decides nothing about money.
 
 use crate::core::{Core, WalletsInMemory};
 use crate::in_flight::{Attempt, InFlight, Reserved};
