@@ -67,19 +67,22 @@ impl Drop for ScratchCopy {
 
 /// Bytes of all files in a directory, with their holes.
 pub(crate) fn directory_bytes(path: &Path) -> Result<u64, PersistenceError> {
-    sum_of_files(path, &|metadata| metadata.len())
+    sum_of_files(path, &|_, metadata| metadata.len())
 }
 
-/// Bytes that all files in a directory take on disk: holes take none.
-pub(crate) fn allocated_bytes(path: &Path) -> Result<u64, PersistenceError> {
-    sum_of_files(path, &|metadata| metadata.blocks() * 512)
+/// Bytes that the files in a directory take on disk, of those that count: holes take none.
+pub(crate) fn allocated_bytes(path: &Path, counts: &dyn Fn(&Path) -> bool) -> Result<u64, PersistenceError> {
+    sum_of_files(path, &|file, metadata| if counts(file) { metadata.blocks() * 512 } else { 0 })
 }
 
-fn sum_of_files(path: &Path, bytes_of: &dyn Fn(&fs::Metadata) -> u64) -> Result<u64, PersistenceError> {
+fn sum_of_files(
+    path: &Path,
+    bytes_of: &dyn Fn(&Path, &fs::Metadata) -> u64,
+) -> Result<u64, PersistenceError> {
     let mut bytes = 0;
     for_each_file(path, &mut |file| {
         let metadata = fs::metadata(file).map_err(|source| PersistenceError::io("read", file, source))?;
-        bytes += bytes_of(&metadata);
+        bytes += bytes_of(file, &metadata);
         Ok(())
     })?;
     Ok(bytes)

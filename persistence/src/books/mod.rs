@@ -22,10 +22,9 @@ use crate::error::PersistenceError;
 use crate::free_space::free_bytes;
 use crate::journal::ChainPoint;
 use crate::recovery::{COPY_RESERVE_BYTES, forget_cached_pages, is_room};
-use crate::scratch_copy::{ScratchCopy, copy_file, for_each_file};
+use crate::scratch_copy::{ScratchCopy, allocated_bytes, copy_file, for_each_file};
 use parking_lot::{Mutex, RwLock};
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
@@ -284,14 +283,9 @@ pub(crate) fn examine(
     options: &BooksOptions,
 ) -> Result<Option<ChainPoint>, PersistenceError> {
     ScratchCopy::remove_leftover(place)?;
-    let mut needed = COPY_RESERVE_BYTES;
-    for_each_file(directory, &mut |file| {
-        // What is read has to be what is on the disk.
-        forget_cached_pages(file)?;
-        let metadata = fs::metadata(file).map_err(|source| PersistenceError::io("read", file, source))?;
-        needed += if is_never_overwritten(file) { 0 } else { metadata.blocks() * 512 };
-        Ok(())
-    })?;
+    // What is read has to be what is on the disk.
+    for_each_file(directory, &mut forget_cached_pages)?;
+    let needed = COPY_RESERVE_BYTES + allocated_bytes(directory, &|file| !is_never_overwritten(file))?;
     if !is_room(free_bytes(directory)?, needed) {
         return Ok(None);
     }

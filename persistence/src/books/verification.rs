@@ -299,7 +299,8 @@ pub fn verify_and_read(path: &Path, on_entry: &mut OnVerified<'_>) -> Result<Ver
             if !books.exists() {
                 return Ok(ChainPoint::default());
             }
-            let made = super::copy(&books, &place_for_copy(path, &books, allocated_bytes(&books)?)?)?;
+            let bytes = allocated_bytes(&books, &|_| true)?;
+            let made = super::copy(&books, &place_for_copy(path, &books, bytes)?)?;
             let of_books = |error: PersistenceError| error.of_the_original(made.path(), &books);
             let view = Books::open_existing(made.path(), &BooksOptions::default()).map_err(of_books)?.view();
             let mut recounting = recount_cell.borrow_mut();
