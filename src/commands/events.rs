@@ -1,7 +1,7 @@
 //! `bursar events`: one line for each entry, so that it can be piped and followed.
 
 use super::transfer::{order_fields, side_name};
-use super::wallet::{overdraft_text, owner_text};
+use super::wallet::{overdraft_text, owner_text, with_terms};
 use super::{connect, outcome_json, report_refusal, time};
 use crate::command_line::EventsArguments;
 use client::{Event, EventFilter, Happening, Movement, PositionChange};
@@ -112,16 +112,10 @@ fn event_json(event: &Event) -> Value {
         Happening::AssetCreated(asset) => {
             json!({ "asset": { "id": asset.id.0, "code": asset.code.as_str(), "scale": asset.scale } })
         }
-        Happening::WalletCreated(terms) => json!({ "wallet": {
-            "id": terms.id.to_string(),
-            "owner": owner_text(&terms.owner),
-            "asset": terms.asset.0,
-            "code": terms.code,
-            "flags": terms.flags.names().collect::<Vec<_>>(),
-            "overdraft_limit": overdraft_text(terms.overdraft_limit),
-            "balance_max": terms.balance_max.to_string(),
-            "metadata": String::from_utf8_lossy(&terms.metadata),
-        } }),
+        Happening::WalletCreated(terms) => {
+            let metadata = String::from_utf8_lossy(&terms.metadata);
+            json!({ "wallet": with_terms(terms, json!({ "metadata": metadata })) })
+        }
         Happening::WalletChanged(change) => {
             json!({ "wallet": change.wallet.to_string(), "setting": setting_json(&change.setting) })
         }

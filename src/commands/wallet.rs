@@ -243,27 +243,23 @@ fn view_rows(view: &WalletView) -> Vec<(&'static str, String)> {
 
 fn view_json(view: &WalletView) -> Value {
     let WalletView { terms, position, version, last_seq, created_seq, created_at_ns, as_of_seq, .. } = view;
-    json!({
-        "id": terms.id.to_string(),
-        "owner": owner_text(&terms.owner),
-        "asset": terms.asset.0,
-        "code": terms.code,
-        "flags": terms.flags.names().collect::<Vec<_>>(),
-        "overdraft_limit": overdraft_text(terms.overdraft_limit),
-        "balance_max": terms.balance_max.to_string(),
-        "balance": position.balance().to_string(),
-        "available": available(view.available),
-        "debits_pending": position.debits_pending.to_string(),
-        "debits_posted": position.debits_posted.to_string(),
-        "credits_pending": position.credits_pending.to_string(),
-        "credits_posted": position.credits_posted.to_string(),
-        "version": version,
-        "last_seq": last_seq,
-        "created_seq": created_seq,
-        "created_at_ns": created_at_ns.to_string(),
-        "metadata": String::from_utf8_lossy(&terms.metadata),
-        "as_of_seq": as_of_seq,
-    })
+    with_terms(
+        terms,
+        json!({
+            "balance": position.balance().to_string(),
+            "available": available(view.available),
+            "debits_pending": position.debits_pending.to_string(),
+            "debits_posted": position.debits_posted.to_string(),
+            "credits_pending": position.credits_pending.to_string(),
+            "credits_posted": position.credits_posted.to_string(),
+            "version": version,
+            "last_seq": last_seq,
+            "created_seq": created_seq,
+            "created_at_ns": created_at_ns.to_string(),
+            "metadata": String::from_utf8_lossy(&terms.metadata),
+            "as_of_seq": as_of_seq,
+        }),
+    )
 }
 
 /// A UUID or an integer is a number; anything else is taken as it is.
@@ -272,6 +268,23 @@ fn parse_owner(text: &str) -> Owner {
         Ok(id) => Owner::Number(id.0),
         Err(_) => Owner::Bytes(text.as_bytes().into()),
     }
+}
+
+/// What a wallet was created with, but for its metadata, and more about it.
+pub(super) fn with_terms(terms: &NewWallet, more: Value) -> Value {
+    let mut fields = json!({
+        "id": terms.id.to_string(),
+        "owner": owner_text(&terms.owner),
+        "asset": terms.asset.0,
+        "code": terms.code,
+        "flags": terms.flags.names().collect::<Vec<_>>(),
+        "overdraft_limit": overdraft_text(terms.overdraft_limit),
+        "balance_max": terms.balance_max.to_string(),
+    });
+    if let (Value::Object(fields), Value::Object(more)) = (&mut fields, more) {
+        fields.extend(more);
+    }
+    fields
 }
 
 pub(super) fn owner_text(owner: &Owner) -> String {

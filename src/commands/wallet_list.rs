@@ -1,6 +1,6 @@
 //! `bursar wallet list`.
 
-use super::wallet::{overdraft_text, owner_text};
+use super::wallet::{owner_text, with_terms};
 use super::{align_right, connect, position_json, print, print_json, report_refusal, table};
 use crate::command_line::{ClientFlags, ListCount};
 use client::{ListedWallet, WalletsPage, WalletsQuery};
@@ -62,19 +62,15 @@ pub(super) fn summary(count: usize, of: &str, is_more: bool, as_of_seq: u64) -> 
 
 fn wallet_json(wallet: &ListedWallet) -> Value {
     let ListedWallet { terms, position, version, last_seq, created_seq, created_at_ns } = wallet;
-    json!({
-        "id": terms.id.to_string(),
-        "owner": owner_text(&terms.owner),
-        "asset": terms.asset.0,
-        "code": terms.code,
-        "flags": terms.flags.names().collect::<Vec<_>>(),
-        "overdraft_limit": overdraft_text(terms.overdraft_limit),
-        "balance_max": terms.balance_max.to_string(),
-        "position": position_json(position),
-        "version": version,
-        "last_seq": last_seq,
-        "created_seq": created_seq,
-        "created_at_ns": created_at_ns.to_string(),
-        "metadata": String::from_utf8_lossy(&terms.metadata),
-    })
+    with_terms(
+        terms,
+        json!({
+            "position": position_json(position),
+            "version": version,
+            "last_seq": last_seq,
+            "created_seq": created_seq,
+            "created_at_ns": created_at_ns.to_string(),
+            "metadata": String::from_utf8_lossy(&terms.metadata),
+        }),
+    )
 }
