@@ -303,6 +303,11 @@ impl InFlight {
         self.end(Status::Exists, post);
     }
 
+    /// Its id was decided before, and its claim is no more: it is to be answered from what decided it.
+    pub(crate) fn decided_before(mut self) -> RequestItem {
+        self.item.take().expect("it has not been begun")
+    }
+
     /// Refuses the order for good: journals the refusal, so that its id is used up. If an entry now would have a time of
     /// `valid_until_ns` or later, it is attempted again.
     pub(crate) fn refuse_for_good(

@@ -10,7 +10,7 @@ use crate::core::Core;
 use crate::in_flight::{About, InFlight};
 use crate::originals::Acquired;
 use crate::outbox::Post;
-use crate::router_machine;
+use crate::router_machine::DecidedOrders;
 use crate::shard_machine::ShardMessage;
 use ledger::original::{Original, Unresolved, expire, resolve};
 use ledger::{Status, TransferId, WalletId};
@@ -67,15 +67,11 @@ fn look_into_books(core: &Arc<Core>, id: TransferId, mut in_flight: InFlight) {
     let reading = Arc::clone(core);
     core.read_soon(move || match reading.reader.seq_of(id) {
         Ok(None) => decide(&reading, in_flight, &mut &*reading),
-        Ok(Some(_)) => {
+        Ok(Some(seq)) => {
             in_flight.set_about(About::Nothing);
-            let waiting = reading.claims.found(id);
-            // These bring the id, and find it in the books as well.
-            let same = waiting.same.into_iter().map(|item| (item, 0)).collect();
-            router_machine::look_into_books(&reading, same);
-            for referring in waiting.referring {
-                resume_waiter(&reading, referring, &mut &*reading);
-            }
+            let mut decided = DecidedOrders::default();
+            decided.add_waiting(seq, reading.claims.found(id), &reading);
+            decided.answer(&reading);
             acquire(&reading, id, in_flight, &mut &*reading);
         }
         Err(error) => reading.cannot_read(&error),

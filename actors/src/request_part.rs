@@ -25,6 +25,11 @@ impl RequestPart {
         self.indexes.push_back(index);
     }
 
+    /// Keeps the operations that `keep` is true for; the others are its business.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(u32) -> bool) {
+        self.indexes.retain(|&index| keep(index));
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.indexes.is_empty()
     }

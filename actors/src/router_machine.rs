@@ -4,7 +4,7 @@
 //! the request in one message. What is about another order goes by way of that ([`references`]). It keeps no state of
 //! its own, and decides nothing that depends on a wallet.
 
-use crate::claims::Claim;
+use crate::claims::{Claim, Waiting};
 use crate::core::{Core, KnownAsset};
 use crate::expiry;
 use crate::in_flight::InFlight;
@@ -98,6 +98,11 @@ impl Parts {
         self.0[core.shard_of(wallet)].push(index);
     }
 
+    /// Keeps the operations that `keep` is true for; the others are its business.
+    fn retain(&mut self, mut keep: impl FnMut(u32) -> bool) {
+        self.0.iter_mut().for_each(|part| part.retain(&mut keep));
+    }
+
     fn send(self, post: &mut dyn Post, message: impl Fn(RequestPart) -> ShardMessage) {
         for (shard, part) in self.0.into_iter().enumerate() {
             if !part.is_empty() {
@@ -108,24 +113,29 @@ impl Parts {
 }
 
 fn begin_orders(core: &Arc<Core>, request: &Arc<Request>, orders: &[Order], post: &mut dyn Post) {
+    // Whatever is claimed is in a drop guard at once: should this fail, nobody is to wait for the claim for ever.
     let mut parts = Parts::new(core, request);
-    let (mut granted, mut decided, mut perhaps_in_books) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut decided, mut perhaps_in_books) = (Vec::new(), Vec::new());
     let first_number = core.claims.numbers(orders.len() as u64);
+    let in_flight = |index: u32| {
+        let item = RequestItem { request: Arc::clone(request), index };
+        InFlight::new(item, first_number + u64::from(index))
+    };
     for (index, order) in orders.iter().enumerate() {
-        let (index, number) = (index as u32, first_number + index as u64);
+        let index = index as u32;
         if let Err(refusal) = order.check_shape() {
             request.refuse(index, refusal);
             continue;
         }
         core.inject_fault("route", first_wallet(order).unwrap_or_default());
         let item = || RequestItem { request: Arc::clone(request), index };
-        match core.claims.claim(order.id(), number, item) {
+        match core.claims.claim(order.id(), first_number + u64::from(index), item) {
             Claim::Granted => match first_wallet(order) {
-                Some(wallet) => granted.push((wallet, index, number)),
+                Some(wallet) => parts.add(core, wallet, index),
                 None if core.books_now().ids().may_contain(order.id()) => {
-                    perhaps_in_books.push((item(), number));
+                    perhaps_in_books.push(in_flight(index));
                 }
-                None => references::resume(core, InFlight::new(item(), number), post),
+                None => references::resume(core, in_flight(index), post),
             },
             Claim::Waits => {}
             Claim::Decided(seq) => decided.push((seq, index)),
@@ -133,13 +143,13 @@ fn begin_orders(core: &Arc<Core>, request: &Arc<Request>, orders: &[Order], post
     }
     // Once for all of them, and only now that they are claimed.
     let books = core.books_now();
-    for (wallet, index, number) in granted {
-        if books.ids().may_contain(orders[index as usize].id()) {
-            perhaps_in_books.push((RequestItem { request: Arc::clone(request), index }, number));
-        } else {
-            parts.add(core, wallet, index);
+    parts.retain(|index| {
+        let is_surely_new = !books.ids().may_contain(orders[index as usize].id());
+        if !is_surely_new {
+            perhaps_in_books.push(in_flight(index));
         }
-    }
+        is_surely_new
+    });
     drop(books);
     parts.send(post, ShardMessage::Begin);
     if !decided.is_empty() {
@@ -150,39 +160,32 @@ fn begin_orders(core: &Arc<Core>, request: &Arc<Request>, orders: &[Order], post
     }
 }
 
-/// Looks up on a reader's thread whether ids that are claimed, each with its claim's number, were decided before; answers those
-/// that were, and begins the others.
-pub(crate) fn look_into_books(core: &Arc<Core>, claimed: Vec<(RequestItem, u64)>) {
+/// Looks up on a reader's thread whether ids that are claimed were decided before; answers those that were, and begins the
+/// others.
+fn look_into_books(core: &Arc<Core>, claimed: Vec<InFlight>) {
     let reading = Arc::clone(core);
     core.read_soon(move || {
         let mut decided = DecidedOrders::default();
-        for (item, number) in claimed {
-            let id = item.order().expect("only orders have ids").id();
+        for in_flight in claimed {
+            let id = in_flight.order().expect("only orders have ids").id();
             match reading.reader.seq_of(id) {
-                Ok(None) => references::send_on(InFlight::new(item, number), &mut &*reading),
+                Ok(None) => references::send_on(in_flight, &mut &*reading),
                 Ok(Some(seq)) => {
-                    decided.add(seq, item);
-                    // A claim of number 0 was given up before it came here.
-                    if number != 0 {
-                        let waiting = reading.claims.found(id);
-                        waiting.same.into_iter().for_each(|item| decided.add(seq, item));
-                        for referring in waiting.referring {
-                            references::resume_waiter(&reading, referring, &mut &*reading);
-                        }
-                    }
+                    let waiting = reading.claims.found(id);
+                    decided.add(seq, in_flight.decided_before());
+                    decided.add_waiting(seq, waiting, &reading);
                 }
+                // Dropped, they answer for themselves.
                 Err(error) => return reading.cannot_read(&error),
             }
         }
-        for (request, decided) in decided.requests {
-            answer_from_journal(&reading, &request, decided);
-        }
+        decided.answer(&reading);
     });
 }
 
 /// Orders whose ids turn out to be used up, by the request that they are of, so that each is answered by reading once.
 #[derive(Default)]
-struct DecidedOrders {
+pub(crate) struct DecidedOrders {
     /// In the order in which they came.
     requests: Vec<DecidedOf>,
     places: HashMap<*const Request, usize>,
@@ -198,6 +201,25 @@ impl DecidedOrders {
             self.requests.push((request, Vec::new()));
         }
         self.requests[place].1.push((seq, index));
+    }
+
+    /// Who waited for a claim that turns out to be decided by the entry `seq`.
+    pub(crate) fn add_waiting(
+        &mut self,
+        seq: u64,
+        waiting: Waiting<RequestItem, Box<InFlight>>,
+        core: &Arc<Core>,
+    ) {
+        waiting.same.into_iter().for_each(|item| self.add(seq, item));
+        for referring in waiting.referring {
+            references::resume_waiter(core, referring, &mut &**core);
+        }
+    }
+
+    pub(crate) fn answer(self, core: &Arc<Core>) {
+        for (request, decided) in self.requests {
+            answer_from_journal(core, &request, decided);
+        }
     }
 }
 
@@ -404,7 +426,9 @@ fn create_asset(core: &Core, request: &Arc<Request>, index: u32, asset: &Asset) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_house::House;
+    use crate::supervision::guard;
+    use crate::test_house::{House, transfer};
+    use ledger::{Transfer, TransferId};
 
     #[test]
     fn only_a_shard_that_has_a_part_in_a_request_is_sent_one() {
@@ -417,5 +441,19 @@ mod tests {
             matches!(&posted[..], [(shard, ShardMessage::Read(_))] if *shard == house.core.shard_of(WalletId(1))),
             "{posted:?}"
         );
+    }
+
+    #[test]
+    fn a_router_that_fails_leaves_no_claim_that_somebody_could_wait_for_for_ever() {
+        let fails_at_the_second = |_: &str, wallet| assert_ne!(wallet, WalletId(3), "on purpose");
+        let house = House::with_faults(false, Some(Arc::new(fails_at_the_second)));
+        let from = |id, debit| Order::Transfer(Transfer { debit_wallet: WalletId(debit), ..transfer(id) });
+        let operations = Operations::Orders { orders: vec![from(7, 1), from(8, 3)], with_balances: false };
+        let request = Request::new(Arc::clone(&house.core), operations, u64::MAX, None, Box::new(|_| {}));
+        let routed = guard(|| route(&house.core, &request, &mut house.mailboxes.clone()));
+        assert!(routed.is_err());
+        assert!(house.posted().is_empty(), "nothing has been sent");
+        let free = house.core.claims.claim(TransferId(7), 0, || panic!("nobody decides it any more"));
+        assert_eq!(free, Claim::Granted);
     }
 }

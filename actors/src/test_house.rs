@@ -3,7 +3,7 @@
 
 use crate::admission::Admission;
 use crate::claims::{Claim, Claims};
-use crate::core::{Core, CoreParts, ReadJob, Readers, Transport, WalletsInMemory};
+use crate::core::{Core, CoreParts, FaultHook, ReadJob, Readers, Transport, WalletsInMemory};
 use crate::in_flight::InFlight;
 use crate::originals::Originals;
 use crate::outbox::Post;
@@ -68,6 +68,10 @@ pub(crate) struct House {
 
 impl House {
     pub(crate) fn new(closed: bool) -> Self {
+        Self::with_faults(closed, None)
+    }
+
+    pub(crate) fn with_faults(closed: bool, fault_hook: Option<FaultHook>) -> Self {
         let jobs = Jobs::default();
         let disk = SimulatedDisk::default();
         let opened = disk.open(&BooksOptions::default(), &mut |_, _, _| Ok(()));
@@ -86,7 +90,7 @@ impl House {
             readers: Box::new(jobs.clone()),
             shards: SHARDS,
             shard_seed: 0,
-            fault_hook: None,
+            fault_hook,
             on_fatal: Box::new(|reason| panic!("nothing here is fatal: {reason}")),
         });
         let mailboxes = Mailboxes { closed, ..Mailboxes::default() };
