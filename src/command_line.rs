@@ -51,10 +51,22 @@ pub enum Command {
     TrialBalance(ClientFlags),
     /// Ask whether a server is there, and how long it takes to answer
     Ping(ClientFlags),
-    /// Check a stopped data directory, or a copy of one, from its first record to its last
-    Verify {
-        /// The data directory
+    /// Write everything that is durable into one file, of a running server or of a stopped data directory
+    Backup(BackupArguments),
+    /// Make a data directory of a backup
+    Restore {
+        /// The backup
+        backup: PathBuf,
+        /// The data directory; nothing may be in it
         directory: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check a stopped data directory, a copy of one, or a backup, from its first record to its last
+    Verify {
+        /// The data directory or backup
+        path: PathBuf,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -192,6 +204,27 @@ pub struct ClientFlags {
     /// Print JSON for programs instead of a table for people
     #[arg(long)]
     pub json: bool,
+}
+
+/// Where a ledger's records come from.
+#[derive(Clone, Debug, Args)]
+pub struct RecordSource {
+    /// A stopped data directory, in place of a running server
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["addr", "timeout"])]
+    pub data: Option<PathBuf>,
+    /// How to reach the server
+    #[command(flatten)]
+    pub client: ClientFlags,
+}
+
+/// `bursar backup …`
+#[derive(Debug, Args)]
+pub struct BackupArguments {
+    /// The file to write, or a directory to write one into whose name says when. Nothing is overwritten
+    pub to: PathBuf,
+    /// Of what
+    #[command(flatten)]
+    pub source: RecordSource,
 }
 
 /// `bursar wallet …`

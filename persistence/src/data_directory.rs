@@ -4,6 +4,7 @@
 //! |------------|-----------------------------------------------------------------------------------------|
 //! | `LOCK`     | locked by the process that uses the directory; holds its pid, for the message only      |
 //! | `VERSION`  | `bursar data format 1` and a line feed; written last, so that it completes creation      |
+//! | `RESTORING` | there while the directory is made of a backup, until `VERSION` is                      |
 //! | `CLEAN`    | there only after a clean stop                                                           |
 //! | `head`     | the newest acknowledged entry                                                           |
 //! | `journal/` | the storage engine's files                                                              |
@@ -31,8 +32,10 @@ use crate::{
 pub const DATA_FORMAT: u64 = 1;
 
 const VERSION_PREFIX: &str = "bursar data format ";
-const OWN_NAMES: [&str; 11] = [
+const OWN_NAMES: [&str; 13] = [
     "LOCK",
+    "RESTORING",
+    "RESTORING.unfinished",
     "VERSION.unfinished",
     "books",
     "books.check",
@@ -60,6 +63,8 @@ pub(crate) enum Completeness {
     Empty,
     /// Only files of ours, and no `VERSION`: the making was cut off.
     Unfinished,
+    /// It was to be made of a backup, which was cut off.
+    Restoring,
     /// `VERSION` is there and is one that we read.
     Complete,
 }
@@ -130,6 +135,11 @@ impl DataDirectory {
         self.path.join("books.rebuilt")
     }
 
+    /// There while the directory is made of a backup.
+    pub(crate) fn restoring(&self) -> PathBuf {
+        self.path.join("RESTORING")
+    }
+
     pub(crate) fn clean_marker(&self) -> PathBuf {
         self.path.join("CLEAN")
     }
@@ -174,8 +184,12 @@ impl DataDirectory {
             if !OWN_NAMES.contains(&name.as_str()) {
                 return Err(PersistenceError::NotADataDirectory { path: self.path.clone(), found: name });
             }
-            if name != "LOCK" {
-                completeness = Completeness::Unfinished;
+            match name.as_str() {
+                // A restore that was cut off before it had begun.
+                "LOCK" | "RESTORING.unfinished" => {}
+                "RESTORING" => completeness = Completeness::Restoring,
+                _ if completeness == Completeness::Empty => completeness = Completeness::Unfinished,
+                _ => {}
             }
         }
         Ok(completeness)

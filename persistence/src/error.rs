@@ -69,6 +69,26 @@ pub enum PersistenceError {
         /// What is wrong with it.
         damage: BooksDamage,
     },
+    /// A backup is not as it was written.
+    #[error("the backup {} is damaged: {damage}; use another one", path.display())]
+    DamagedBackup {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        damage: BackupDamage,
+    },
+    /// Nothing is ever overwritten.
+    #[error("{} is there already, and is not overwritten", path.display())]
+    Exists {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// A directory was to be made of a backup, and that was cut off.
+    #[error("restoring into {} was cut off: run `bursar restore` again, or empty the directory", path.display())]
+    RestoreCutOff {
+        /// The directory.
+        path: PathBuf,
+    },
     /// A record is whole, and yet one of its entries cannot be read.
     #[error(
         "entry {seq} cannot be read: {reason}; start the version that wrote it, or restore the directory from a backup"
@@ -268,6 +288,30 @@ pub enum BooksDamage {
     },
 }
 
+/// What is wrong with a backup.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackupDamage {
+    /// It does not begin as one.
+    #[error("it is no backup of a ledger")]
+    NotABackup,
+    /// It begins as one of another version.
+    #[error("it was written by another version of this program")]
+    OtherVersion,
+    /// It ends too early.
+    #[error("its end is missing")]
+    CutOff,
+    /// Its bytes are not those that were written.
+    #[error("its content is none that was ever written")]
+    Unreadable,
+    /// A record is not whole, or does not go on where the one before it ended.
+    #[error("{0}")]
+    Record(Damage),
+    /// Its end says something else than its records.
+    #[error("its end is not that of its records")]
+    OtherEnd,
+}
+
 impl PersistenceError {
     /// A failed file operation; a refusal of permission becomes [`PersistenceError::NotWritable`].
     pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
@@ -287,6 +331,10 @@ impl PersistenceError {
 
     pub(crate) fn damaged_books(path: &Path, damage: BooksDamage) -> Self {
         Self::DamagedBooks { path: path.to_path_buf(), damage }
+    }
+
+    pub(crate) fn damaged_backup(path: &Path, damage: BackupDamage) -> Self {
+        Self::DamagedBackup { path: path.to_path_buf(), damage }
     }
 
     /// The same error, of the directory of which the one that it names is a copy.

@@ -5,6 +5,7 @@
 //! them durable; beside it the books, which the bookkeeper folds from the journal, and the reader over both. The lower half
 //! (`record` to `recovery`) does not know what an entry means; [`entry_codec`], `replay`, `opened_ledger` and the books do.
 
+mod backup_file;
 mod bookkeeper;
 #[cfg(all(test, not(bursar_loom)))]
 mod bookkeeper_tests;
@@ -45,6 +46,9 @@ mod recovery_tests;
 mod replay;
 #[cfg(test)]
 mod replay_tests;
+mod restore;
+#[cfg(test)]
+mod restore_tests;
 mod scratch_copy;
 mod sequencer;
 #[cfg(all(test, not(bursar_loom)))]
@@ -52,20 +56,22 @@ mod sequencer_tests;
 #[cfg(any(test, feature = "simulated-disk"))]
 mod simulated_disk;
 mod sled_store;
+mod stopped_ledger;
 pub mod sync;
 mod wallet_index;
 mod writer;
 
+pub use backup_file::{BackupReader, BackupReport, BackupWriter};
 pub use bookkeeper::{Bookkeeper, BookkeeperThread, FoldPace, Folded, OnView};
 pub use books::rebuild::{RebuildReport, rebuild_books};
-pub use books::verification::{OnVerified, VerifyReport, verify, verify_and_read};
+pub use books::verification::{OnVerified, VerifyReport, verify, verify_and_read, verify_backup};
 pub use books::view::{BooksView, Direction, Page, WalletQuery};
 pub use books::window::WindowLimits;
 pub use books::{Books, BooksOptions, id_filter::IdFilter, rows::HistoryRow, rows::Marker};
 pub use clock::{Clock, LedgerClock};
 pub use data_directory::{DATA_FORMAT, DataDirectory};
 pub use durability_gate::{Poisoned, Waiter};
-pub use error::{BooksDamage, Damage, PersistenceError};
+pub use error::{BackupDamage, BooksDamage, Damage, PersistenceError};
 pub use fold_lag::FoldLag;
 pub use free_space::free_bytes;
 pub use journal::{ChainPoint, Group, Journal, JournalReader, JournalTrimmer, Records};
@@ -75,8 +81,10 @@ pub use record::{Record, RecordError};
 pub use record_journal::RecordJournal;
 pub use recovery::{DroppedTail, OnRecord, OpenOptions, OpenedJournal, RecoveryReport, examine, open};
 pub use replay::read_entries;
+pub use restore::{OnProgress, RestoreProgress, read_backup, restore};
 pub use sequencer::{Committed, CriticalSection, Sequencer};
 #[cfg(any(test, feature = "simulated-disk"))]
 pub use simulated_disk::{Choose, Crash, DiskFailure, SimulatedDisk};
+pub use stopped_ledger::read_records;
 pub use wallet_index::WalletIndex;
 pub use writer::{GroupCommit, JournalWriter, OnFailure};

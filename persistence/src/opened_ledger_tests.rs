@@ -19,7 +19,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-fn open(path: &Path, options: &BooksOptions) -> (OpenedLedger, Vec<(u64, u64, Entry)>) {
+pub(crate) fn open(path: &Path, options: &BooksOptions) -> (OpenedLedger, Vec<(u64, u64, Entry)>) {
     let mut above = Vec::new();
     let opened = open_ledger(path, &OpenOptions::default(), options, true, &mut |seq, time, entry| {
         above.push((seq, time, entry));
@@ -29,7 +29,7 @@ fn open(path: &Path, options: &BooksOptions) -> (OpenedLedger, Vec<(u64, u64, En
 }
 
 /// Makes durable what the ledger holds more, in groups of up to 9 entries.
-fn append(journal: &mut dyn Journal, ledger: &InventedLedger, chance: &mut Chance) {
+pub(crate) fn append(journal: &mut dyn Journal, ledger: &InventedLedger, chance: &mut Chance) {
     while journal.durable_seq() < ledger.entries.len() as u64 {
         let start = journal.durable_seq() as usize;
         let count = (1 + chance.below(9) as usize).min(ledger.entries.len() - start);
@@ -53,7 +53,7 @@ fn bookkeeper(opened: &OpenedLedger) -> Bookkeeper {
 }
 
 /// A stopped directory whose books go up to entry 130 or so, and whose journal goes to 150.
-fn written(path: &Path, options: &BooksOptions) -> InventedLedger {
+pub(crate) fn written(path: &Path, options: &BooksOptions) -> InventedLedger {
     let mut chance = Chance::new(3);
     let mut ledger = InventedLedger::default();
     for (round, entries) in [60, 130, 150].into_iter().enumerate() {

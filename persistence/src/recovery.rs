@@ -20,7 +20,7 @@ use crate::{
     chain::Chain,
     clean_marker::CleanMarker,
     data_directory::{Completeness, DataDirectory},
-    durable_write::sync_directory,
+    durable_write::{remove_durably, sync_directory},
     engine::{self, Engine, OpenFault},
     error::{Damage, PersistenceError},
     free_space::free_bytes,
@@ -125,11 +125,15 @@ pub(crate) fn open_above(
     let started = Instant::now();
     let (directory, completeness) = DataDirectory::open(path)?;
     let created = completeness != Completeness::Complete;
+    match completeness {
+        Completeness::Complete => drop(remove_durably(&directory.restoring())?),
+        Completeness::Restoring => return Err(PersistenceError::RestoreCutOff { path: path.to_path_buf() }),
+        Completeness::Unfinished => clear_unfinished(&directory)?,
+        Completeness::Empty => drop(remove_durably(&path.join("RESTORING.unfinished"))?),
+    }
     if created {
-        if completeness == Completeness::Unfinished {
-            clear_unfinished(&directory)?;
-        }
         initialise(&directory, options)?;
+        directory.complete()?;
     }
     let options = &OpenOptions { held_elsewhere: held_elsewhere(&directory)?, ..options.clone() };
     let mut report = RecoveryReport { created, ..RecoveryReport::default() };
@@ -206,8 +210,12 @@ pub(crate) fn examine_above(
 ) -> Result<RecoveryReport, PersistenceError> {
     let started = Instant::now();
     let (directory, completeness) = DataDirectory::open_read_only(path)?;
-    if completeness != Completeness::Complete {
-        return Err(PersistenceError::damaged(&directory.version(), Damage::Missing));
+    match completeness {
+        Completeness::Complete => {}
+        Completeness::Restoring => return Err(PersistenceError::RestoreCutOff { path: path.to_path_buf() }),
+        Completeness::Empty | Completeness::Unfinished => {
+            return Err(PersistenceError::damaged(&directory.version(), Damage::Missing));
+        }
     }
     let options = &OpenOptions { held_elsewhere: held_elsewhere(&directory)?, ..options.clone() };
     let mut report = RecoveryReport::default();
@@ -391,8 +399,8 @@ fn cannot_open(at: &Path, source: std::io::Error) -> PersistenceError {
     PersistenceError::io("open the storage engine in", at, source)
 }
 
-/// Makes the parts of a directory. Each gets its name when it is whole, `VERSION` last of all.
-fn initialise(directory: &DataDirectory, options: &OpenOptions) -> Result<(), PersistenceError> {
+/// Makes the parts of a directory but for `VERSION`, each of which gets its name when it is whole.
+pub(crate) fn initialise(directory: &DataDirectory, options: &OpenOptions) -> Result<(), PersistenceError> {
     let unfinished = directory.journal_unfinished();
     fs::create_dir(&unfinished).map_err(|source| PersistenceError::io("create", &unfinished, source))?;
     let engine = Engine::open(&unfinished, options.cache_capacity_bytes).map_err(|fault| match fault {
@@ -411,8 +419,7 @@ fn initialise(directory: &DataDirectory, options: &OpenOptions) -> Result<(), Pe
     let journal = directory.journal();
     fs::rename(&unfinished, &journal).map_err(|source| PersistenceError::io("create", &journal, source))?;
     sync_directory(directory.path())?;
-    HeadFile::create(&directory.head())?;
-    directory.complete()
+    HeadFile::create(&directory.head())
 }
 
 /// Removes what a crash in the middle of making a directory left, unless it was ever used.
@@ -435,10 +442,9 @@ fn clear_unfinished(directory: &DataDirectory) -> Result<(), PersistenceError> {
     ScratchCopy::remove_leftover(&journal)?;
     // Under this name there never was a record.
     ScratchCopy::remove_leftover(&directory.journal_unfinished())?;
-    for leftover in
-        [head, directory.path().join("head.unfinished"), directory.path().join("VERSION.unfinished")]
-    {
-        crate::durable_write::remove_durably(&leftover)?;
+    let unfinished = ["head.unfinished", "VERSION.unfinished"];
+    for leftover in [head].into_iter().chain(unfinished.map(|name| directory.path().join(name))) {
+        remove_durably(&leftover)?;
     }
     Ok(())
 }

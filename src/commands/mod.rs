@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 an error, 2 the command line is wrong, 3 the server answered with a refusal.
 
 pub mod asset;
+pub mod backup;
 pub mod completions;
 pub mod config;
 pub mod events;
@@ -11,7 +12,10 @@ pub mod man;
 mod order_report;
 pub mod ping;
 pub mod post;
+mod progress;
 pub mod rebuild;
+mod records;
+pub mod restore;
 pub mod reverse;
 mod statement;
 pub mod transaction;

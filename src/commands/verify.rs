@@ -1,14 +1,28 @@
-//! `bursar verify`: checks a stopped data directory from its first record to its last.
+//! `bursar verify`: checks a stopped data directory, or a backup, from its first record to its last.
 
+use super::progress::{Progress, Unit};
 use super::{align_right, facts, print, print_json, table, time};
-use persistence::verify;
+use persistence::{verify_and_read, verify_backup};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::ExitCode;
 
 /// Runs it. Any fault is an error that names the place.
-pub fn run(directory: &Path, json: bool) -> anyhow::Result<ExitCode> {
-    let report = verify(directory)?;
+pub fn run(path: &Path, json: bool) -> anyhow::Result<ExitCode> {
+    let is_backup = path.is_file();
+    let mut progress = Progress::begin("verifying", Unit::Entries, 0);
+    let report = if is_backup {
+        verify_backup(path, &mut |seq| progress.set(seq))?
+    } else {
+        verify_and_read(path, &mut |seq, _, _| {
+            // Not for each of them.
+            if seq % 1024 == 0 {
+                progress.set(seq);
+            }
+            Ok(())
+        })?
+    };
+    drop(progress);
     let recovery = &report.recovery;
     let dropped = recovery.dropped_tail.as_ref().map_or(0, |tail| tail.records);
     if json {
@@ -33,7 +47,7 @@ pub fn run(directory: &Path, json: bool) -> anyhow::Result<ExitCode> {
             "last_seq": recovery.last_seq,
             "acknowledged_seq": recovery.head_seq,
             "unfinished_records": dropped,
-            "clean_stop": recovery.clean,
+            "clean_stop": (!is_backup).then_some(recovery.clean),
             "wallets": report.wallets,
             "transfers": report.transfers,
             "refused": report.refused,
@@ -48,9 +62,14 @@ pub fn run(directory: &Path, json: bool) -> anyhow::Result<ExitCode> {
         ("acknowledged up to", recovery.head_seq.to_string()),
         ("last entry", recovery.last_seq.to_string()),
         ("wallets", report.wallets.to_string()),
-        ("transfers", format!("{} done, {} refused for good, no id twice", report.transfers, report.refused)),
-        ("last stop", if recovery.clean { "clean" } else { "not clean" }.to_owned()),
     ];
+    let transfers = format!("{} done, {} refused for good", report.transfers, report.refused);
+    if is_backup {
+        rows.push(("transfers", transfers));
+    } else {
+        rows.push(("transfers", format!("{transfers}, no id twice")));
+        rows.push(("last stop", if recovery.clean { "clean" } else { "not clean" }.to_owned()));
+    }
     if report.last_timestamp_ns > 0 {
         rows.push(("time of last entry", time(report.last_timestamp_ns)));
     }
@@ -71,7 +90,7 @@ pub fn run(directory: &Path, json: bool) -> anyhow::Result<ExitCode> {
     align_right(&mut table, 1..4);
     print(&format!(
         "{table}\nverified {} in {:.2} s: no fault",
-        directory.display(),
+        path.display(),
         recovery.elapsed.as_secs_f64()
     ))?;
     Ok(ExitCode::SUCCESS)

@@ -15,6 +15,7 @@
 //! | `pause` | that a process which is stopped and continued goes on |
 //! | `http`, `command_line` | what operators and people see |
 //! | `supervision` | that a wallet which panics is rebuilt, and others go on; and what ends the process |
+//! | `backup` | that a backup is whole, and what is restored from it is that ledger |
 //! | `stopping`, `leaks` | how a server stops, and that nothing of it is left behind |
 //! | `backpressure` | that a client which reads nothing is not read from |
 //! | `engine` | permits, deadlines and stops, exactly |
@@ -27,6 +28,7 @@
 
 mod architecture;
 mod backpressure;
+mod backup;
 mod bad_input;
 mod books;
 mod clock;

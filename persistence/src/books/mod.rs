@@ -302,7 +302,7 @@ pub(crate) fn examine(
 }
 
 /// Copies the books; files that are never written again once they have their name are linked, if that is possible.
-fn copy(from: &Path, to: &Path) -> Result<ScratchCopy, PersistenceError> {
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<ScratchCopy, PersistenceError> {
     ScratchCopy::make_with(from, to, &|file, target| {
         if is_never_overwritten(file) && fs::hard_link(file, target).is_ok() {
             return Ok(());

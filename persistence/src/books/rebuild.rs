@@ -81,15 +81,21 @@ pub fn rebuild_books(path: &Path, options: &BooksOptions) -> Result<RebuildRepor
 fn rebuild(old: &Path, new: &Path, options: &BooksOptions) -> Result<ChainPoint, PersistenceError> {
     let records = old_records(old, options)?;
     let books = Arc::new(Books::open(new, options)?);
-    let mut bookkeeper = Bookkeeper::new(
-        Arc::clone(&books),
-        Arc::clone(&records) as Arc<dyn JournalReader>,
-        records,
-        Box::new(|_| {}),
-    );
+    let trimmer = Arc::clone(&records) as Arc<dyn JournalTrimmer>;
+    fold_all(&books, records, trimmer, &mut |_| {})
+}
+
+/// Folds all that a journal holds, which gets nothing more, and says how far after each window. Returns where the books end.
+pub(crate) fn fold_all(
+    books: &Arc<Books>,
+    journal: Arc<dyn JournalReader>,
+    trimmer: Arc<dyn JournalTrimmer>,
+    on_folded: &mut dyn FnMut(u64),
+) -> Result<ChainPoint, PersistenceError> {
+    let mut bookkeeper = Bookkeeper::new(Arc::clone(books), journal, trimmer, Box::new(|_| {}));
     loop {
         match bookkeeper.step()? {
-            Folded::Some(_) => {}
+            Folded::Some(_) => on_folded(books.view().seq()),
             // Nobody waits for it, and nothing tells when enough is merged.
             Folded::Behind => std::thread::sleep(Duration::from_millis(10)),
             Folded::Nothing | Folded::All(_) => break,
@@ -97,6 +103,7 @@ fn rebuild(old: &Path, new: &Path, options: &BooksOptions) -> Result<ChainPoint,
     }
     bookkeeper.finish()?;
     let held = books.view().chain_point();
+    on_folded(held.seq);
     Ok(held)
 }
 

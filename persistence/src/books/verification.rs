@@ -9,20 +9,21 @@ use crate::error::{BooksDamage, Damage, PersistenceError};
 use crate::head_file::Head;
 use crate::journal::ChainPoint;
 use crate::record::Record;
-use crate::recovery::{OpenOptions, RecoveryReport, examine_above, place_for_copy};
+use crate::recovery::RecoveryReport;
 use crate::replay::check_conservation;
-use crate::scratch_copy::allocated_bytes;
+use crate::restore::read_backup;
+use crate::stopped_ledger::examine_ledger;
 use foldhash::fast::RandomState;
 use hashbrown::HashSet;
 use ledger::fold::{AssetTotals, FoldFault};
 use ledger::{Asset, Entry, Fold, HoldState, HoldTerms, Original, TransferId, Wallet};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::rows::{self, HistoryRow, Kind, Progress, bad_row};
 use super::store::Space;
 use super::view::BooksView;
-use super::{Books, BooksOptions};
 
 /// What a verification has checked.
 #[derive(Debug)]
@@ -117,6 +118,22 @@ impl Recount {
             HistoryRow { seq, timestamp_ns, kind: entry.kind(), code, group_id, position }.append(&mut value);
             self.history.add(&rows::history_key(wallet, seq), &value);
         }
+    }
+
+    /// What there is, once everything has been read.
+    fn report(self, recovery: RecoveryReport) -> Result<VerifyReport, PersistenceError> {
+        let Self { fold, transfers, refused, .. } = self;
+        check_conservation(&fold)?;
+        let totals = fold.totals();
+        let totals = fold.assets.values().map(|(asset, _, _)| (asset.clone(), totals[&asset.id])).collect();
+        Ok(VerifyReport {
+            recovery,
+            totals,
+            wallets: fold.wallets.len() as u64,
+            transfers,
+            refused,
+            last_timestamp_ns: fold.last_timestamp_ns,
+        })
     }
 
     /// Works out the records of a view.
@@ -287,29 +304,17 @@ pub fn verify(path: &Path) -> Result<VerifyReport, PersistenceError> {
 pub fn verify_and_read(path: &Path, on_entry: &mut OnVerified<'_>) -> Result<VerifyReport, PersistenceError> {
     let mut recount = Recount::default();
     let mut checked: Option<Arc<BooksView>> = None;
-    let mut copy = None;
     let mut tail_ids: HashSet<TransferId, RandomState> = HashSet::default();
     let recount_cell = std::cell::RefCell::new((&mut recount, on_entry));
     let checked_cell = std::cell::RefCell::new(&mut checked);
-    let recovery = examine_above(
+    let examined = examine_ledger(
         path,
-        &OpenOptions::default(),
-        &mut |directory| {
-            let books = directory.books();
-            if !books.exists() {
-                return Ok(ChainPoint::default());
-            }
-            let bytes = allocated_bytes(&books, &|_| true)?;
-            let made = super::copy(&books, &place_for_copy(path, &books, bytes)?)?;
-            let of_books = |error: PersistenceError| error.of_the_original(made.path(), &books);
-            let view = Books::open_existing(made.path(), &BooksOptions::default()).map_err(of_books)?.view();
+        &mut |view| {
             let mut recounting = recount_cell.borrow_mut();
             let (recount, on_entry) = &mut *recounting;
-            recount.read(&view, *on_entry).and_then(|()| recount.compare(&view)).map_err(of_books)?;
-            copy = Some(made);
-            let held = view.chain_point();
-            **checked_cell.borrow_mut() = Some(view);
-            Ok(held)
+            recount.read(view, *on_entry).and_then(|()| recount.compare(view))?;
+            **checked_cell.borrow_mut() = Some(Arc::clone(view));
+            Ok(())
         },
         &mut |record| {
             let mut recounting = recount_cell.borrow_mut();
@@ -335,17 +340,29 @@ pub fn verify_and_read(path: &Path, on_entry: &mut OnVerified<'_>) -> Result<Ver
         },
     )?;
     drop(checked);
-    drop(copy);
-    let Recount { fold, transfers, refused, .. } = recount;
-    check_conservation(&fold)?;
-    let totals = fold.totals();
-    let totals = fold.assets.values().map(|(asset, _, _)| (asset.clone(), totals[&asset.id])).collect();
-    Ok(VerifyReport {
-        recovery,
-        totals,
-        wallets: fold.wallets.len() as u64,
-        transfers,
-        refused,
-        last_timestamp_ns: fold.last_timestamp_ns,
+    recount.report(examined.report.clone())
+}
+
+/// Verifies the backup at `path`: its records, their chain, its end, and that every entry is one that the rules allow. That no id is
+/// used twice is found out when it is restored and that is verified. `on_record` is told how far it has come.
+pub fn verify_backup(path: &Path, on_record: &mut dyn FnMut(u64)) -> Result<VerifyReport, PersistenceError> {
+    let started = Instant::now();
+    let mut recount = Recount::default();
+    let whole = read_backup(path, &mut |record, _| {
+        for (seq, timestamp_ns, payload) in record.entries() {
+            recount.apply(seq, timestamp_ns, payload)?;
+        }
+        on_record(record.last_seq());
+        Ok(())
+    })?;
+    recount.report(RecoveryReport {
+        records: whole.records,
+        entries: whole.entries,
+        bytes: whole.file_bytes,
+        last_seq: whole.entries,
+        head_seq: whole.entries,
+        clean: true,
+        elapsed: started.elapsed(),
+        ..RecoveryReport::default()
     })
 }

@@ -1,0 +1,318 @@
+//! A backup: a ledger's records, from the first one to the last that it holds, in one file that says of itself whether it is whole.
+//!
+//! | bytes | what                                                                                               |
+//! |-------|----------------------------------------------------------------------------------------------------|
+//! | 16    | `bursar backup 1` and a line feed                                                                  |
+//! | F     | one LZ4 frame with checksums                                                                       |
+//! | 16    | `end of backup 1` and a line feed                                                                  |
+//!
+//! In the frame, integers little-endian:
+//!
+//! | bytes | what                                                                                               |
+//! |-------|----------------------------------------------------------------------------------------------------|
+//! | 4, L  | a record's length L and its bytes, as in the journal; as often as there are records                |
+//! | 4     | zero: there are no more                                                                            |
+//! | 8, 32 | the last entry's sequence number and the last record's hash; zero for none                         |
+//!
+//! Each record carries the hash of the one before it, so the last hash stands for all of them. While it is written, the file has a
+//! name that ends in `.unfinished`; it gets its own when all of it is on disk, and never takes the place of another.
+
+use std::{
+    fmt,
+    fs::{self, File},
+    io::{self, BufReader, BufWriter, Read, Write},
+    path::{Path, PathBuf},
+};
+
+use lz4_flex::frame::{BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
+
+use crate::{
+    chain::Chain,
+    durable_write::sync_directory,
+    error::{BackupDamage, PersistenceError},
+    head_file::Head,
+    journal::ChainPoint,
+    record::{MAX_RECORD_BYTES, Record, RecordHash},
+};
+
+const MAGIC: &[u8; 16] = b"bursar backup 1\n";
+const END: &[u8; 16] = b"end of backup 1\n";
+const MAGIC_PREFIX: &[u8] = b"bursar backup ";
+
+/// What a backup holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BackupReport {
+    /// Records.
+    pub records: u64,
+    /// Entries in them; also the last one's sequence number.
+    pub entries: u64,
+    /// The hash of the last record, which stands for all of them; zero for none.
+    pub hash: RecordHash,
+    /// The time of the newest entry, in nanoseconds since 1970; 0 for none.
+    pub last_timestamp_ns: u64,
+    /// Bytes of the file.
+    pub file_bytes: u64,
+}
+
+impl BackupReport {
+    fn add(&mut self, record: &Record) {
+        self.records += 1;
+        self.entries += u64::from(record.count());
+        self.hash = record.hash();
+        self.last_timestamp_ns = record.last_timestamp();
+    }
+
+    pub(crate) fn head(&self) -> Head {
+        let point = ChainPoint { seq: self.entries, hash: self.hash };
+        Head { point, timestamp: self.last_timestamp_ns }
+    }
+}
+
+/// A backup that is being written. Dropped before it is finished, it is removed.
+pub struct BackupWriter {
+    path: PathBuf,
+    unfinished: PathBuf,
+    /// `None` once it is finished.
+    frame: Option<FrameEncoder<BufWriter<File>>>,
+    chain: Chain,
+    report: BackupReport,
+}
+
+impl fmt::Debug for BackupWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BackupWriter").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl BackupWriter {
+    /// Begins a backup that will be at `path`, where nothing may be yet.
+    pub fn create(path: &Path) -> Result<Self, PersistenceError> {
+        if path.symlink_metadata().is_ok() {
+            return Err(PersistenceError::Exists { path: path.to_path_buf() });
+        }
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(".unfinished");
+        let unfinished = path.with_file_name(name);
+        let begin = || {
+            let mut file = BufWriter::new(File::create(&unfinished)?);
+            file.write_all(MAGIC)?;
+            Ok(file)
+        };
+        let file = begin().map_err(|source| PersistenceError::io("write", &unfinished, source))?;
+        let info =
+            FrameInfo::new().block_size(BlockSize::Max256KB).block_checksums(true).content_checksum(true);
+        Ok(Self {
+            path: path.to_path_buf(),
+            unfinished,
+            frame: Some(FrameEncoder::with_frame_info(info, file)),
+            chain: Chain::new(ChainPoint::default(), ChainPoint::default()),
+            report: BackupReport::default(),
+        })
+    }
+
+    /// Adds the next record, which must go on where the last one ended.
+    pub fn add(&mut self, record: &Record) -> Result<(), PersistenceError> {
+        let key = record.first_seq().to_be_bytes();
+        let admitted = self.chain.admit(&key, Ok(record.clone()));
+        let record = admitted.map_err(|damage| PersistenceError::damaged(&self.path, damage))?;
+        let bytes = record.as_bytes();
+        self.write(&(bytes.len() as u32).to_le_bytes())?;
+        self.write(bytes)?;
+        self.report.add(&record);
+        Ok(())
+    }
+
+    /// What it holds so far.
+    pub fn report(&self) -> &BackupReport {
+        &self.report
+    }
+
+    /// Writes the end. When it returns, the backup survives a power loss under its own name.
+    pub fn finish(mut self) -> Result<BackupReport, PersistenceError> {
+        self.write(&0_u32.to_le_bytes())?;
+        self.write(&self.report.entries.to_le_bytes())?;
+        self.write(&{ self.report.hash })?;
+        let frame = self.frame.take().expect("it is finished once");
+        let end = || {
+            let mut buffered = frame.finish().map_err(io::Error::from)?;
+            buffered.write_all(END)?;
+            let file = buffered.into_inner().map_err(io::IntoInnerError::into_error)?;
+            file.sync_all()?;
+            file.metadata().map(|metadata| metadata.len())
+        };
+        let ended = end().map_err(|source| PersistenceError::io("write", &self.unfinished, source));
+        self.report.file_bytes = ended.inspect_err(|_| self.remove_unfinished())?;
+        let here = rustix::fs::CWD;
+        let flags = rustix::fs::RenameFlags::NOREPLACE;
+        match rustix::fs::renameat_with(here, &self.unfinished, here, &self.path, flags) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::EXIST) => {
+                self.remove_unfinished();
+                return Err(PersistenceError::Exists { path: self.path.clone() });
+            }
+            Err(errno) => return Err(PersistenceError::io("name", &self.path, errno.into())),
+        }
+        sync_directory(match self.path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        })?;
+        Ok(self.report)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), PersistenceError> {
+        let frame = self.frame.as_mut().expect("it is not finished");
+        frame.write_all(bytes).map_err(|source| PersistenceError::io("write", &self.unfinished, source))
+    }
+
+    fn remove_unfinished(&self) {
+        if let Err(error) = fs::remove_file(&self.unfinished) {
+            tracing::warn!(%error, path = %self.unfinished.display(), "an unfinished backup is left behind");
+        }
+    }
+}
+
+impl Drop for BackupWriter {
+    fn drop(&mut self) {
+        if self.frame.take().is_some() {
+            self.remove_unfinished();
+        }
+    }
+}
+
+/// A backup that is being read, record by record, each checked against its hash and the one before it.
+pub struct BackupReader {
+    path: PathBuf,
+    frame: FrameDecoder<Counted<BufReader<File>>>,
+    chain: Chain,
+    report: BackupReport,
+    /// The end has been read, or an error.
+    ended: bool,
+}
+
+/// Counts what is read.
+struct Counted<R> {
+    inner: R,
+    bytes: u64,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.bytes += count as u64;
+        Ok(count)
+    }
+}
+
+impl fmt::Debug for BackupReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BackupReader").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl BackupReader {
+    /// Opens the backup at `path`.
+    pub fn open(path: &Path) -> Result<Self, PersistenceError> {
+        let open = || {
+            let mut file = BufReader::with_capacity(256 << 10, File::open(path)?);
+            let mut magic = Vec::with_capacity(MAGIC.len());
+            file.by_ref().take(MAGIC.len() as u64).read_to_end(&mut magic)?;
+            Ok((file, magic))
+        };
+        let (file, magic) = open().map_err(|source| PersistenceError::io("read", path, source))?;
+        if magic != MAGIC {
+            let damage = if magic.starts_with(MAGIC_PREFIX) {
+                BackupDamage::OtherVersion
+            } else {
+                BackupDamage::NotABackup
+            };
+            return Err(PersistenceError::damaged_backup(path, damage));
+        }
+        Ok(Self {
+            path: path.to_path_buf(),
+            frame: FrameDecoder::new(Counted { inner: file, bytes: MAGIC.len() as u64 }),
+            chain: Chain::new(ChainPoint::default(), ChainPoint::default()),
+            report: BackupReport::default(),
+            ended: false,
+        })
+    }
+
+    /// What has been read so far.
+    pub fn report(&self) -> BackupReport {
+        BackupReport { file_bytes: self.frame.get_ref().bytes, ..self.report }
+    }
+
+    /// The next entry's sequence number.
+    pub(crate) fn next_seq(&self) -> u64 {
+        self.report.entries + 1
+    }
+
+    /// The next record; `None` at the end, once that is known to be the end that was written.
+    pub fn next_record(&mut self) -> Result<Option<Record>, PersistenceError> {
+        if self.ended {
+            return Ok(None);
+        }
+        // Whatever goes wrong, nothing is read after it.
+        self.ended = true;
+        let length = u32::from_le_bytes(self.read()?) as usize;
+        if length == 0 {
+            self.check_end()?;
+            return Ok(None);
+        }
+        if length > MAX_RECORD_BYTES {
+            return Err(PersistenceError::damaged_backup(&self.path, BackupDamage::Unreadable));
+        }
+        let mut bytes = vec![0; length];
+        self.read_into(&mut bytes)?;
+        let key = self.next_seq().to_be_bytes();
+        let record = match Record::decode(bytes) {
+            // Where it says to be is compared with the one before it.
+            Ok(record) => self.chain.admit(&record.first_seq().to_be_bytes(), Ok(record)),
+            Err(error) => self.chain.admit(&key, Err(error)),
+        };
+        let record = record
+            .map_err(|damage| PersistenceError::damaged_backup(&self.path, BackupDamage::Record(damage)))?;
+        self.report.add(&record);
+        self.ended = false;
+        Ok(Some(record))
+    }
+
+    fn check_end(&mut self) -> Result<(), PersistenceError> {
+        let seq = u64::from_le_bytes(self.read()?);
+        let hash: RecordHash = self.read()?;
+        let after = self.frame.read(&mut [0]).map_err(|error| self.cannot_read(&error))?;
+        let mut end = Vec::with_capacity(END.len() + 1);
+        let read = self.frame.get_mut().take(END.len() as u64 + 1).read_to_end(&mut end);
+        read.map_err(|source| PersistenceError::io("read", &self.path, source))?;
+        let damage = if end.len() < END.len() && END.starts_with(&end) {
+            BackupDamage::CutOff
+        } else if after != 0 || end != END || (seq, hash) != (self.report.entries, self.report.hash) {
+            BackupDamage::OtherEnd
+        } else {
+            return Ok(());
+        };
+        Err(PersistenceError::damaged_backup(&self.path, damage))
+    }
+
+    fn read<const N: usize>(&mut self) -> Result<[u8; N], PersistenceError> {
+        let mut bytes = [0; N];
+        self.read_into(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn read_into(&mut self, bytes: &mut [u8]) -> Result<(), PersistenceError> {
+        self.frame.read_exact(bytes).map_err(|error| self.cannot_read(&error))
+    }
+
+    /// The disk, or what is on it?
+    fn cannot_read(&self, error: &io::Error) -> PersistenceError {
+        let damage = match error.kind() {
+            io::ErrorKind::UnexpectedEof => BackupDamage::CutOff,
+            _ if error.raw_os_error().is_some() => {
+                let source = io::Error::from_raw_os_error(error.raw_os_error().unwrap_or_default());
+                return PersistenceError::io("read", &self.path, source);
+            }
+            _ => BackupDamage::Unreadable,
+        };
+        PersistenceError::damaged_backup(&self.path, damage)
+    }
+}
