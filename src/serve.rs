@@ -169,14 +169,27 @@ pub async fn run_with_faults(
 
 /// Waits until every reply has been written; false if that took too long.
 async fn drain(context: &ConnectionContext, patience: Duration) -> bool {
-    let started = Instant::now();
-    while context.unwritten.load(Ordering::Relaxed) > 0 {
-        if started.elapsed() > patience {
-            return false;
+    let drained = async {
+        count_what_was_read(context).await;
+        while context.unwritten.load(Ordering::Relaxed) > 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        tokio::time::sleep(Duration::from_millis(2)).await;
+    };
+    tokio::time::timeout(patience, drained).await.is_ok()
+}
+
+/// Waits until each thread of connections has done what it was doing. A connection reads a request and counts it as one that waits for
+/// its reply without a pause in between, so what was read before this is counted after it.
+async fn count_what_was_read(context: &ConnectionContext) {
+    for arbiter in context.engine.arbiters() {
+        let (sender, done) = oneshot::channel();
+        arbiter.spawn_fn(move || {
+            // Nobody waits any more once that took too long.
+            let _ = sender.send(());
+        });
+        // A thread that has ended has dropped its connections.
+        let _ended = done.await;
     }
-    true
 }
 
 fn announce_recovery(config: &Config, report: &RecoveryReport, wallets: u64, announce: &impl Fn(&str)) {
