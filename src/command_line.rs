@@ -2,7 +2,7 @@
 
 use crate::config::LogFormat;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use client::EventKind;
 use ledger::{AssetId, OrderKind, TransferId, WalletFlags, WalletId};
@@ -53,6 +53,8 @@ pub enum Command {
     Ping(ClientFlags),
     /// Write everything that is durable into one file, of a running server or of a stopped data directory
     Backup(BackupArguments),
+    /// Write entries as a table or as JSON, for other programs
+    Export(ExportArguments),
     /// Make a data directory of a backup
     Restore {
         /// The backup
@@ -209,8 +211,8 @@ pub struct ClientFlags {
 /// Where a ledger's records come from.
 #[derive(Clone, Debug, Args)]
 pub struct RecordSource {
-    /// A stopped data directory, in place of a running server
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["addr", "timeout"])]
+    /// A stopped data directory or a backup, in place of a running server
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["addr", "timeout"])]
     pub data: Option<PathBuf>,
     /// How to reach the server
     #[command(flatten)]
@@ -225,6 +227,50 @@ pub struct BackupArguments {
     /// Of what
     #[command(flatten)]
     pub source: RecordSource,
+}
+
+/// `bursar export …`
+#[derive(Debug, Args)]
+pub struct ExportArguments {
+    /// The file to write. Nothing is overwritten
+    pub to: PathBuf,
+    /// What kind of file [default: as its name ends: .csv, .jsonl or .parquet]
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<ExportFormat>,
+    /// Only entries from this time on: `2026-01-31`, `2026-01-31T12:00:00Z`, or nanoseconds since 1970
+    #[arg(long, value_parser = parse_time, value_name = "TIME")]
+    pub from: Option<u64>,
+    /// Only entries before this time, so that one month ends where the next one begins
+    #[arg(long, value_parser = parse_time, value_name = "TIME")]
+    pub before: Option<u64>,
+    /// Only entries from this one on, to go on after the last one of an earlier export
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..), value_name = "N")]
+    pub from_seq: Option<u64>,
+    /// Of what
+    #[command(flatten)]
+    pub source: RecordSource,
+}
+
+/// A kind of file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// A header and a row for each wallet that an entry changes
+    Csv,
+    /// One entry a line, as `bursar events --json` prints it
+    Jsonl,
+    /// The columns of the CSV, with types
+    Parquet,
+}
+
+impl ExportFormat {
+    /// As it is written.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Jsonl => "jsonl",
+            Self::Parquet => "parquet",
+        }
+    }
 }
 
 /// `bursar wallet …`

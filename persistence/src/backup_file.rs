@@ -14,12 +14,11 @@
 //! | 4     | zero: there are no more                                                                            |
 //! | 8, 32 | the last entry's sequence number and the last record's hash; zero for none                         |
 //!
-//! Each record carries the hash of the one before it, so the last hash stands for all of them. While it is written, the file has a
-//! name that ends in `.unfinished`; it gets its own when all of it is on disk, and never takes the place of another.
+//! Each record carries the hash of the one before it, so the last hash stands for all of them.
 
 use std::{
     fmt,
-    fs::{self, File},
+    fs::File,
     io::{self, BufReader, BufWriter, Read, Write},
     path::{Path, PathBuf},
 };
@@ -28,10 +27,10 @@ use lz4_flex::frame::{BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
 
 use crate::{
     chain::Chain,
-    durable_write::sync_directory,
     error::{BackupDamage, PersistenceError},
     head_file::Head,
     journal::ChainPoint,
+    new_file::NewFile,
     record::{MAX_RECORD_BYTES, Record, RecordHash},
 };
 
@@ -71,9 +70,8 @@ impl BackupReport {
 /// A backup that is being written. Dropped before it is finished, it is removed.
 pub struct BackupWriter {
     path: PathBuf,
-    unfinished: PathBuf,
-    /// `None` once it is finished.
-    frame: Option<FrameEncoder<BufWriter<File>>>,
+    place: NewFile,
+    frame: FrameEncoder<BufWriter<File>>,
     chain: Chain,
     report: BackupReport,
 }
@@ -87,24 +85,15 @@ impl fmt::Debug for BackupWriter {
 impl BackupWriter {
     /// Begins a backup that will be at `path`, where nothing may be yet.
     pub fn create(path: &Path) -> Result<Self, PersistenceError> {
-        if path.symlink_metadata().is_ok() {
-            return Err(PersistenceError::Exists { path: path.to_path_buf() });
-        }
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(".unfinished");
-        let unfinished = path.with_file_name(name);
-        let begin = || {
-            let mut file = BufWriter::new(File::create(&unfinished)?);
-            file.write_all(MAGIC)?;
-            Ok(file)
-        };
-        let file = begin().map_err(|source| PersistenceError::io("write", &unfinished, source))?;
+        let (place, file) = NewFile::create(path)?;
+        let mut file = BufWriter::new(file);
+        file.write_all(MAGIC).map_err(|source| PersistenceError::io("write", place.unfinished(), source))?;
         let info =
             FrameInfo::new().block_size(BlockSize::Max256KB).block_checksums(true).content_checksum(true);
         Ok(Self {
             path: path.to_path_buf(),
-            unfinished,
-            frame: Some(FrameEncoder::with_frame_info(info, file)),
+            place,
+            frame: FrameEncoder::with_frame_info(info, file),
             chain: Chain::new(ChainPoint::default(), ChainPoint::default()),
             report: BackupReport::default(),
         })
@@ -122,60 +111,26 @@ impl BackupWriter {
         Ok(())
     }
 
-    /// What it holds so far.
-    pub fn report(&self) -> &BackupReport {
-        &self.report
-    }
-
     /// Writes the end. When it returns, the backup survives a power loss under its own name.
     pub fn finish(mut self) -> Result<BackupReport, PersistenceError> {
         self.write(&0_u32.to_le_bytes())?;
         self.write(&self.report.entries.to_le_bytes())?;
-        self.write(&{ self.report.hash })?;
-        let frame = self.frame.take().expect("it is finished once");
+        let hash = self.report.hash;
+        self.write(&hash)?;
+        let Self { place, frame, report, .. } = self;
         let end = || {
             let mut buffered = frame.finish().map_err(io::Error::from)?;
             buffered.write_all(END)?;
-            let file = buffered.into_inner().map_err(io::IntoInnerError::into_error)?;
-            file.sync_all()?;
-            file.metadata().map(|metadata| metadata.len())
+            buffered.into_inner().map_err(io::IntoInnerError::into_error)
         };
-        let ended = end().map_err(|source| PersistenceError::io("write", &self.unfinished, source));
-        self.report.file_bytes = ended.inspect_err(|_| self.remove_unfinished())?;
-        let here = rustix::fs::CWD;
-        let flags = rustix::fs::RenameFlags::NOREPLACE;
-        match rustix::fs::renameat_with(here, &self.unfinished, here, &self.path, flags) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::EXIST) => {
-                self.remove_unfinished();
-                return Err(PersistenceError::Exists { path: self.path.clone() });
-            }
-            Err(errno) => return Err(PersistenceError::io("name", &self.path, errno.into())),
-        }
-        sync_directory(match self.path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        })?;
-        Ok(self.report)
+        let file = end().map_err(|source| PersistenceError::io("write", place.unfinished(), source))?;
+        Ok(BackupReport { file_bytes: place.keep(&file)?, ..report })
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), PersistenceError> {
-        let frame = self.frame.as_mut().expect("it is not finished");
-        frame.write_all(bytes).map_err(|source| PersistenceError::io("write", &self.unfinished, source))
-    }
-
-    fn remove_unfinished(&self) {
-        if let Err(error) = fs::remove_file(&self.unfinished) {
-            tracing::warn!(%error, path = %self.unfinished.display(), "an unfinished backup is left behind");
-        }
-    }
-}
-
-impl Drop for BackupWriter {
-    fn drop(&mut self) {
-        if self.frame.take().is_some() {
-            self.remove_unfinished();
-        }
+        self.frame
+            .write_all(bytes)
+            .map_err(|source| PersistenceError::io("write", self.place.unfinished(), source))
     }
 }
 

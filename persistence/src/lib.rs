@@ -32,6 +32,7 @@ mod ledger_reader;
 mod ledger_reader_tests;
 #[cfg(all(test, bursar_loom))]
 mod memory_order_tests;
+mod new_file;
 mod opened_ledger;
 #[cfg(test)]
 mod opened_ledger_tests;
@@ -76,6 +77,7 @@ pub use fold_lag::FoldLag;
 pub use free_space::free_bytes;
 pub use journal::{ChainPoint, Group, Journal, JournalReader, JournalTrimmer, Records};
 pub use ledger_reader::{LedgerReader, StatementQuery, WholeJournal};
+pub use new_file::NewFile;
 pub use opened_ledger::{OnEntry, OpenedLedger, open_ledger};
 pub use record::{Record, RecordError};
 pub use record_journal::RecordJournal;

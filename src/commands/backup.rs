@@ -1,7 +1,7 @@
 //! `bursar backup`: a ledger's records, in one file.
 
-use super::records;
-use super::{facts, print, print_json, time};
+use super::records::{self, Range};
+use super::{facts, hex, print, print_json, time};
 use crate::command_line::BackupArguments;
 use persistence::BackupWriter;
 use serde_json::json;
@@ -15,7 +15,7 @@ pub async fn run(arguments: BackupArguments) -> anyhow::Result<ExitCode> {
     let begun = Instant::now();
     let path = place(&to);
     let mut writer = BackupWriter::create(&path)?;
-    records::read("backing up", &source, &mut |record| writer.add(record)).await?;
+    records::read("backing up", &source, Range::ALL, &mut |record| Ok(writer.add(record)?)).await?;
     let report = writer.finish()?;
     let seconds = begun.elapsed().as_secs_f64();
     if source.client.json {
@@ -50,12 +50,4 @@ fn place(to: &Path) -> PathBuf {
     }
     let now = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
     to.join(format!("bursar-{}.backup", now.replace([':', '-'], "")))
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a string takes everything");
-        text
-    })
 }

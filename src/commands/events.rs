@@ -2,10 +2,10 @@
 
 use super::transfer::{order_fields, side_name};
 use super::wallet::{overdraft_text, owner_text, with_terms};
-use super::{connect, outcome_json, report_refusal, time};
+use super::{bytes_text, connect, outcome_json, report_refusal, time};
 use crate::command_line::EventsArguments;
 use client::{Event, EventFilter, Happening, Movement, PositionChange};
-use ledger::{Setting, Side, WalletFlags};
+use ledger::{Order, Setting, Side, WalletFlags};
 use serde_json::{Map, Value, json};
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -88,11 +88,11 @@ fn setting_text(setting: &Setting) -> String {
             (true, false) => format!("cleared {}", names(clear)),
             _ => format!("set {}; cleared {}", names(set), names(clear)),
         },
-        Setting::Metadata(metadata) => format!("metadata {}", String::from_utf8_lossy(metadata)),
+        Setting::Metadata(metadata) => format!("metadata {}", bytes_text(metadata)),
     }
 }
 
-fn event_json(event: &Event) -> Value {
+pub(super) fn event_json(event: &Event) -> Value {
     let mut fields = Map::new();
     fields.insert("seq".to_owned(), event.seq.into());
     fields.insert("timestamp_ns".to_owned(), event.timestamp_ns.to_string().into());
@@ -103,27 +103,38 @@ fn event_json(event: &Event) -> Value {
             "outcome": outcome_json(outcome),
             "movements": movements_json(movements),
         }),
-        Happening::OrderRefused { order, outcome } => {
-            json!({ "order": order_fields(order), "outcome": outcome_json(outcome) })
-        }
         Happening::HoldExpired { pending_id, movements } => {
             json!({ "pending_id": pending_id.to_string(), "movements": movements_json(movements) })
         }
-        Happening::AssetCreated(asset) => {
-            json!({ "asset": { "id": asset.id.0, "code": asset.code.as_str(), "scale": asset.scale } })
-        }
-        Happening::WalletCreated(terms) => {
-            let metadata = String::from_utf8_lossy(&terms.metadata);
-            json!({ "wallet": with_terms(terms, json!({ "metadata": metadata })) })
-        }
-        Happening::WalletChanged(change) => {
-            json!({ "wallet": change.wallet.to_string(), "setting": setting_json(&change.setting) })
-        }
+        _ => event_details(event).expect("it says everything"),
     };
     if let Value::Object(own) = own {
         fields.extend(own);
     }
     Value::Object(fields)
+}
+
+/// What is not told by an order's id, status and notes, nor by what it moves. `None` if there is nothing else to tell.
+pub(super) fn event_details(event: &Event) -> Option<Value> {
+    Some(match &event.what {
+        Happening::OrderDone { order: Order::Pending(pending), .. } if pending.timeout_s > 0 => {
+            json!({ "timeout_s": pending.timeout_s })
+        }
+        Happening::OrderDone { .. } | Happening::HoldExpired { .. } => return None,
+        Happening::OrderRefused { order, outcome } => {
+            json!({ "order": order_fields(order), "outcome": outcome_json(outcome) })
+        }
+        Happening::AssetCreated(asset) => {
+            json!({ "asset": { "id": asset.id.0, "code": asset.code.as_str(), "scale": asset.scale } })
+        }
+        Happening::WalletCreated(terms) => {
+            let metadata = bytes_text(&terms.metadata);
+            json!({ "wallet": with_terms(terms, json!({ "metadata": metadata })) })
+        }
+        Happening::WalletChanged(change) => {
+            json!({ "wallet": change.wallet.to_string(), "setting": setting_json(&change.setting) })
+        }
+    })
 }
 
 fn movements_json(movements: &[Movement]) -> Vec<Value> {
@@ -158,6 +169,6 @@ fn setting_json(setting: &Setting) -> Value {
             "set": set.names().collect::<Vec<_>>(),
             "clear": clear.names().collect::<Vec<_>>(),
         }),
-        Setting::Metadata(metadata) => json!({ "metadata": String::from_utf8_lossy(metadata) }),
+        Setting::Metadata(metadata) => json!({ "metadata": bytes_text(metadata) }),
     }
 }

@@ -7,6 +7,7 @@ pub mod backup;
 pub mod completions;
 pub mod config;
 pub mod events;
+pub mod export;
 pub mod hold;
 pub mod man;
 mod order_report;
@@ -190,6 +191,22 @@ fn outcome_rows(outcome: &Outcome) -> Vec<(&'static str, String)> {
     rows
 }
 
+/// Text as it is; other bytes in hexadecimal behind `\x`, so that nothing is lost.
+fn bytes_text(bytes: &[u8]) -> String {
+    match str::from_utf8(bytes) {
+        Ok(text) if !text.starts_with("\\x") => text.to_owned(),
+        _ => format!("\\x{}", hex(bytes)),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a string takes everything");
+        text
+    })
+}
+
 fn time(timestamp_ns: u64) -> String {
     let time = std::time::UNIX_EPOCH + std::time::Duration::from_nanos(timestamp_ns);
     humantime::format_rfc3339_nanos(time).to_string()
@@ -198,4 +215,19 @@ fn time(timestamp_ns: u64) -> String {
 /// `None` is without limit.
 fn available(available: Option<i128>) -> String {
     available.map_or_else(|| "unlimited".to_owned(), |available| available.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_told_so_that_nothing_is_lost() {
+        let check = |bytes: &[u8], expected: &str| assert_eq!(bytes_text(bytes), expected);
+        check(b"", "");
+        check("Gr\u{fc}\u{df}e".as_bytes(), "Gr\u{fc}\u{df}e");
+        check(&[0xff, 0x00], "\\xff00");
+        // Text that looks like the other form.
+        check(b"\\xff00", "\\x5c7866663030");
+    }
 }

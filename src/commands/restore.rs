@@ -1,8 +1,7 @@
 //! `bursar restore`: makes a data directory of a backup.
 
-use super::backup::hex;
 use super::progress::{Progress, Unit};
-use super::{facts, print, print_json, time};
+use super::{facts, hex, print, print_json, time};
 use anyhow::Context;
 use persistence::{BooksOptions, RestoreProgress, restore};
 use serde_json::json;

@@ -1,7 +1,7 @@
 //! `bursar transfer`: makes one, or shows orders of any kind.
 
 use super::order_report::{report, transfer};
-use super::{connect, facts, outcome_json, outcome_rows, print, print_json, table, time};
+use super::{bytes_text, connect, facts, outcome_json, outcome_rows, print, print_json, table, time};
 use crate::command_line::{ClientFlags, TransferCommand, TransferSubcommand};
 use anyhow::Context;
 use client::{Progress, TransferView};
@@ -59,7 +59,7 @@ fn print_view(view: &TransferView) -> anyhow::Result<()> {
         rows.push(("effective at", time(effective_at_ns)));
     }
     if !metadata.is_empty() {
-        rows.push(("metadata", String::from_utf8_lossy(metadata).into_owned()));
+        rows.push(("metadata", bytes_text(metadata)));
     }
     // A look-up tells what was first answered, so nothing of it is replayed.
     rows.extend(outcome_rows(outcome).into_iter().filter(|(name, _)| *name != "replayed"));
@@ -156,7 +156,7 @@ pub(super) fn order_fields(order: &Order) -> Map<String, Value> {
     fields.insert("group_id".to_owned(), TransferId(group_id).to_string().into());
     fields.insert("code".to_owned(), code.into());
     fields.insert("effective_at_ns".to_owned(), effective_at_ns.to_string().into());
-    fields.insert("metadata".to_owned(), String::from_utf8_lossy(metadata).into());
+    fields.insert("metadata".to_owned(), bytes_text(metadata).into());
     fields
 }
 

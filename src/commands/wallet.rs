@@ -1,8 +1,8 @@
 //! `bursar wallet`.
 
 use super::{
-    align_right, available, connect, exit_code, facts, outcome_json, outcome_rows, position_json, print,
-    print_json, report_refusal, statement, table, time, wallet_list,
+    align_right, available, bytes_text, connect, exit_code, facts, outcome_json, outcome_rows, position_json,
+    print, print_json, report_refusal, statement, table, time, wallet_list,
 };
 use crate::command_line::{ClientFlags, FrozenSides, WalletCommand};
 use anyhow::{Context, bail};
@@ -236,7 +236,7 @@ fn view_rows(view: &WalletView) -> Vec<(&'static str, String)> {
         ("as of entry", as_of_seq.to_string()),
     ];
     if !terms.metadata.is_empty() {
-        rows.push(("metadata", String::from_utf8_lossy(&terms.metadata).into_owned()));
+        rows.push(("metadata", bytes_text(&terms.metadata)));
     }
     rows
 }
@@ -256,7 +256,7 @@ fn view_json(view: &WalletView) -> Value {
             "last_seq": last_seq,
             "created_seq": created_seq,
             "created_at_ns": created_at_ns.to_string(),
-            "metadata": String::from_utf8_lossy(&terms.metadata),
+            "metadata": bytes_text(&terms.metadata),
             "as_of_seq": as_of_seq,
         }),
     )
@@ -291,7 +291,7 @@ pub(super) fn owner_text(owner: &Owner) -> String {
     match owner {
         Owner::Number(0) => "none".to_owned(),
         Owner::Number(number) => WalletId(*number).to_string(),
-        Owner::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        Owner::Bytes(bytes) => bytes_text(bytes),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `bursar wallet list`.
 
 use super::wallet::{owner_text, with_terms};
-use super::{align_right, connect, position_json, print, print_json, report_refusal, table};
+use super::{align_right, bytes_text, connect, position_json, print, print_json, report_refusal, table};
 use crate::command_line::{ClientFlags, ListCount};
 use client::{ListedWallet, WalletsPage, WalletsQuery};
 use ledger::{Owner, WalletFlags};
@@ -70,7 +70,7 @@ fn wallet_json(wallet: &ListedWallet) -> Value {
             "last_seq": last_seq,
             "created_seq": created_seq,
             "created_at_ns": created_at_ns.to_string(),
-            "metadata": String::from_utf8_lossy(&terms.metadata),
+            "metadata": bytes_text(&terms.metadata),
         }),
     )
 }

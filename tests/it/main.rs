@@ -16,6 +16,7 @@
 //! | `http`, `command_line` | what operators and people see |
 //! | `supervision` | that a wallet which panics is rebuilt, and others go on; and what ends the process |
 //! | `backup` | that a backup is whole, and what is restored from it is that ledger |
+//! | `export` | that what is exported is what was decided, in every form |
 //! | `stopping`, `leaks` | how a server stops, and that nothing of it is left behind |
 //! | `backpressure` | that a client which reads nothing is not read from |
 //! | `engine` | permits, deadlines and stops, exactly |
@@ -38,6 +39,7 @@ mod disk_full;
 mod documents;
 mod engine;
 mod events;
+mod export;
 mod fault;
 mod http;
 mod io_faults;

@@ -22,7 +22,7 @@ use std::time::Duration;
 const WALLETS: std::ops::Range<u128> = 2..8;
 
 /// A client's day: orders of every kind, some of which are refused.
-struct Day {
+pub(crate) struct Day {
     chance: Chance,
     next_id: u128,
     holds: Vec<TransferId>,
@@ -30,7 +30,7 @@ struct Day {
 }
 
 impl Day {
-    fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self { chance: Chance(seed), next_id: 1_000, holds: Vec::new(), moved: Vec::new() }
     }
 
@@ -95,7 +95,7 @@ impl Day {
         }
     }
 
-    async fn send(&mut self, client: &Client, orders: usize, timeout_s: u32) {
+    pub(crate) async fn send(&mut self, client: &Client, orders: usize, timeout_s: u32) {
         for _ in 0..orders {
             let order = self.order(timeout_s);
             let outcomes = match order {
@@ -111,7 +111,7 @@ impl Day {
     }
 }
 
-fn wallets() -> Vec<NewWallet> {
+pub(crate) fn wallets() -> Vec<NewWallet> {
     let ada = Owner::Bytes(Box::from(*b"ada"));
     WALLETS
         .map(|id| NewWallet {
