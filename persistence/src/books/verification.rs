@@ -28,7 +28,7 @@ use super::view::BooksView;
 /// What a verification has checked.
 #[derive(Debug)]
 pub struct VerifyReport {
-    /// What was found on disk.
+    /// What was found on disk; its records, entries and bytes are those of books and journal together.
     pub recovery: RecoveryReport,
     /// The totals of each asset.
     pub totals: Vec<(Asset, AssetTotals)>,
@@ -50,6 +50,9 @@ pub type OnVerified<'a> = dyn FnMut(u64, u64, &Entry) -> Result<(), PersistenceE
 struct Recount {
     fold: Fold,
     tip: Head,
+    records: u64,
+    entries: u64,
+    bytes: u64,
     transfers: u64,
     refused: u64,
     ids: RowSum,
@@ -88,6 +91,9 @@ impl Recount {
                 point: ChainPoint { seq: record.last_seq(), hash: record.hash() },
                 timestamp: record.last_timestamp(),
             };
+            self.records += 1;
+            self.entries += u64::from(record.count());
+            self.bytes += record.as_bytes().len() as u64;
             return Ok(());
         };
         Err(PersistenceError::damaged(place, damage))
@@ -340,7 +346,9 @@ pub fn verify_and_read(path: &Path, on_entry: &mut OnVerified<'_>) -> Result<Ver
         },
     )?;
     drop(checked);
-    recount.report(examined.report.clone())
+    // Of the books and the journal, which may overlap.
+    let Recount { records, entries, bytes, .. } = recount;
+    recount.report(RecoveryReport { records, entries, bytes, ..examined.report.clone() })
 }
 
 /// Verifies the backup at `path`: its records, their chain, its end, and that every entry is one that the rules allow. That no id is
