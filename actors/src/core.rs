@@ -89,6 +89,7 @@ pub(crate) struct Core {
     /// Reads durable entries and whatever follows from them, over the books and the journal.
     pub(crate) reader: LedgerReader,
     readers: Box<dyn Readers>,
+    history_readers: Box<dyn Readers>,
     pub(crate) wallets_in_memory: WalletsInMemory,
     pub(crate) trial_balances: TrialBalances,
     pub(crate) expiring_in_books: ExpiringInBooks,
@@ -127,8 +128,10 @@ pub(crate) struct CoreParts {
     pub reader: LedgerReader,
     /// How many wallets may be in memory.
     pub wallets_in_memory: WalletsInMemory,
-    /// Runs what reads the disk.
+    /// Runs what reads the disk for wallets and orders.
     pub readers: Box<dyn Readers>,
+    /// Runs what reads the past, so that no wallet waits for it.
+    pub history_readers: Box<dyn Readers>,
     /// How many shards there are.
     pub shards: usize,
     /// Which wallets go to which shard depends on it; not to be guessed from outside.
@@ -160,6 +163,7 @@ impl Core {
             reader: parts.reader,
             wallets_in_memory: parts.wallets_in_memory,
             readers: parts.readers,
+            history_readers: parts.history_readers,
             trial_balances: TrialBalances::default(),
             expiring_in_books: ExpiringInBooks::default(),
             restart_numbers: AtomicU64::new(1),
@@ -253,15 +257,24 @@ impl Core {
         self.restart_numbers.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Runs what reads the disk, away from the shards' threads. A panic in there leaves somebody without an answer for
-    /// ever, so the process cannot go on.
+    /// Runs what a wallet or an order needs of the disk, away from the shards' threads. A panic in there leaves somebody without an
+    /// answer for ever, so the process cannot go on.
     pub(crate) fn read_soon(self: &Arc<Self>, job: impl FnOnce() + Send + 'static) {
+        self.readers.run(self.guarded(job, "a reader of the journal has failed"));
+    }
+
+    /// The same for reads of the past, which may take long: nobody else's work waits for them.
+    pub(crate) fn read_history_soon(self: &Arc<Self>, job: impl FnOnce() + Send + 'static) {
+        self.history_readers.run(self.guarded(job, "a reader of the history has failed"));
+    }
+
+    fn guarded(self: &Arc<Self>, job: impl FnOnce() + Send + 'static, failed: &'static str) -> ReadJob {
         let core = Arc::clone(self);
-        self.readers.run(Box::new(move || {
+        Box::new(move || {
             if guard(job).is_err() {
-                core.fatal("a reader of the journal has failed");
+                core.fatal(failed);
             }
-        }));
+        })
     }
 
     /// The journal cannot give back what it has acknowledged; unless it was closed meanwhile, by a stop that does not

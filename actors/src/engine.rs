@@ -3,14 +3,13 @@
 //! Whoever serves clients submits requests here and is called back with the answers. It never sees a socket.
 
 use crate::admission::{Admission, Rejection};
-use crate::core::{Core, CoreParts, FaultHook, OnFatal, Readers, Transport, WalletsInMemory};
+use crate::core::{Core, CoreParts, FaultHook, OnFatal, Transport, WalletsInMemory};
 use crate::reader_pool::ReaderPool;
 use crate::recovered_tail::RecoveredTail;
 use crate::request::{Operations, Reply, Request};
 use crate::router_actor::{Route, RouterActor};
 use crate::shard_actor::{Connect, ShardActor};
 use crate::shard_machine::ShardMessage;
-use crate::supervision::guard;
 use actix::{Actor, Addr};
 use actix_rt::{Arbiter, ArbiterHandle};
 use parking_lot::Mutex;
@@ -95,8 +94,6 @@ pub struct Engine {
     routers: Arc<[Addr<RouterActor>]>,
     arbiters: Arc<[ArbiterHandle]>,
     threads: Arc<Mutex<Option<Threads>>>,
-    /// Threads of their own for whoever reads the history from end to end, so that no wallet waits for them.
-    history_readers: Arc<ReaderPool>,
 }
 
 #[derive(Debug)]
@@ -146,6 +143,7 @@ impl Engine {
             reader: LedgerReader::new(Arc::clone(&journal), Arc::clone(&books), Arc::clone(&index)),
             wallets_in_memory: options.wallets_in_memory,
             readers: Box::new(ReaderPool::start()?),
+            history_readers: Box::new(ReaderPool::start()?),
             shards: options.shards,
             shard_seed: foldhash::fast::RandomState::default().hash_one(0),
             fault_hook: options.fault_hook.clone(),
@@ -196,8 +194,7 @@ impl Engine {
             })
             .collect();
         let threads = Arc::new(Mutex::new(Some(Threads { arbiters, writer, bookkeeper, lag })));
-        let history_readers = Arc::new(ReaderPool::start()?);
-        Ok((Self { core, routers, arbiters: handles, threads, history_readers }, opened.report))
+        Ok((Self { core, routers, arbiters: handles, threads }, opened.report))
     }
 
     /// The shards' threads. Connections live there too, each beside the router that it uses.
@@ -242,12 +239,7 @@ impl Engine {
     /// above [`Self::durable_seq`] is not to be told to anybody.
     pub fn read_history(&self, job: impl FnOnce(&LedgerReader) + Send + 'static) {
         let core = Arc::clone(&self.core);
-        let guarded = move || {
-            if guard(|| job(&core.reader)).is_err() {
-                core.fatal("a reader of the history has failed");
-            }
-        };
-        self.history_readers.run(Box::new(guarded));
+        self.core.read_history_soon(move || job(&core.reader));
     }
 
     /// A read of the history has failed. That is fatal, unless the server is stopping.

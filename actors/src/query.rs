@@ -197,7 +197,7 @@ pub(crate) fn begin(core: &Arc<Core>, request: &Arc<Request>, query: &Query) {
             return request.give_up();
         }
         let core = Arc::clone(&reading);
-        reading.read_soon(move || match answer(&core, &query, as_of_seq) {
+        reading.read_history_soon(move || match answer(&core, &query, as_of_seq) {
             Ok(answer) => request.finish_query(answer, as_of_seq),
             Err(error) => {
                 core.cannot_read(&error);
@@ -227,7 +227,7 @@ fn answer(core: &Core, query: &Query, as_of_seq: u64) -> Result<QueryAnswer, Per
         }
         Query::Statement(asked) => return statement(core, asked, as_of_seq),
         Query::ListPending { wallet, after, limit } => {
-            if reader.wallet_without_holds_as_of(*wallet, as_of_seq)?.is_none() {
+            if reader.created_seq(*wallet, as_of_seq)?.is_none() {
                 return Ok(QueryAnswer::Refused(Status::WalletNotFound));
             }
             let page = reader.list_pending(*wallet, as_of_seq, *after, page_items(*limit))?;
@@ -280,7 +280,7 @@ fn statement(
         Some(cursor) => cursor.as_of_seq,
         None => newest_seq,
     };
-    let Some(wallet) = reader.wallet_without_holds_as_of(asked.wallet, newest_seq)? else {
+    let Some(created_seq) = reader.created_seq(asked.wallet, newest_seq)? else {
         return Ok(QueryAnswer::Refused(Status::WalletNotFound));
     };
     // From the first entry at that time to the last one.
@@ -290,7 +290,7 @@ fn statement(
     };
     let last = if asked.to_ns == u64::MAX { as_of_seq } else { reader.seq_at(asked.to_ns, as_of_seq)? };
     let at = |seq: u64| -> Result<Position, PersistenceError> {
-        if seq < wallet.created_seq {
+        if seq < created_seq {
             Ok(Position::default())
         } else {
             Ok(reader.position_at(asked.wallet, seq)?.unwrap_or_default())

@@ -88,6 +88,7 @@ impl House {
             reader,
             wallets_in_memory: WalletsInMemory::default(),
             readers: Box::new(jobs.clone()),
+            history_readers: Box::new(jobs.clone()),
             shards: SHARDS,
             shard_seed: 0,
             fault_hook,

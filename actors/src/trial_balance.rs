@@ -42,7 +42,7 @@ fn start(core: &Arc<Core>) {
     let read = move |durable: Result<(), _>| {
         // Dropped, it gives up those that wait. A journal that has failed ends the process.
         if durable.is_ok() {
-            reading.read_soon(move || trial.read(as_of_seq));
+            reading.read_history_soon(move || trial.read(as_of_seq));
         }
     };
     core.sequencer.when_durable(as_of_seq, Box::new(read));

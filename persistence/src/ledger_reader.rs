@@ -366,8 +366,21 @@ impl LedgerReader {
         Ok(Page { items, next })
     }
 
+    /// The entry that created a wallet; `None` if there is none up to the durable entry `seq`.
+    pub fn created_seq(&self, wallet: WalletId, seq: u64) -> Result<Option<u64>, PersistenceError> {
+        loop {
+            let view = self.books.view();
+            if let Some(known) = view.wallet_without_holds(wallet)? {
+                return Ok(Some(known.created_seq).filter(|created_seq| *created_seq <= seq));
+            }
+            // One that the books have no word of was created above them, and that is the first that is known of it.
+            let Some(above) = self.index.seqs_above(wallet, view.seq(), seq) else { continue };
+            return Ok(above.first().copied());
+        }
+    }
+
     /// A wallet without its holds, as of the durable entry `seq`.
-    pub fn wallet_without_holds_as_of(
+    fn wallet_without_holds_as_of(
         &self,
         wallet: WalletId,
         seq: u64,

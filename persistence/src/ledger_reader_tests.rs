@@ -18,6 +18,8 @@ fn check(reader: &LedgerReader, ledger: &InventedLedger, seq: u64) {
     for id in ledger.fold.wallets.keys() {
         let expected = fold.wallets.get(id);
         assert_eq!(reader.wallet_as_of(*id, seq).unwrap().as_ref(), expected, "{id} as of {seq}");
+        let created_seq = expected.map(|wallet| wallet.created_seq);
+        assert_eq!(reader.created_seq(*id, seq).unwrap(), created_seq, "{id} as of {seq}");
         let position = expected.map(|wallet| wallet.position);
         assert_eq!(reader.position_at(*id, seq).unwrap(), position, "{id} as of {seq}");
         let rows: Vec<_> =

@@ -165,6 +165,7 @@ impl World {
             reader: LedgerReader::new(Arc::clone(&journal), Arc::clone(&books), Arc::clone(&index)),
             wallets_in_memory,
             readers: Box::new(SeededReaders(Arc::clone(&jobs))),
+            history_readers: Box::new(SeededReaders(Arc::clone(&jobs))),
             shards,
             shard_seed,
             fault_hook: Some(panics.hook()),
