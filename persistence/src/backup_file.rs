@@ -27,7 +27,7 @@ use lz4_flex::frame::{BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
 
 use crate::{
     chain::Chain,
-    error::{BackupDamage, PersistenceError},
+    error::{BackupDamage, Damage, PersistenceError},
     head_file::Head,
     journal::ChainPoint,
     new_file::NewFile,
@@ -54,11 +54,9 @@ pub struct BackupReport {
 }
 
 impl BackupReport {
-    fn add(&mut self, record: &Record) {
-        self.records += 1;
-        self.entries += u64::from(record.count());
-        self.hash = record.hash();
-        self.last_timestamp_ns = record.last_timestamp();
+    fn of(chain: &Chain, records: u64, file_bytes: u64) -> Self {
+        let Head { point, timestamp } = chain.tip().unwrap_or_default();
+        Self { records, entries: point.seq, hash: point.hash, last_timestamp_ns: timestamp, file_bytes }
     }
 
     pub(crate) fn head(&self) -> Head {
@@ -73,7 +71,7 @@ pub struct BackupWriter {
     place: NewFile,
     frame: FrameEncoder<BufWriter<File>>,
     chain: Chain,
-    report: BackupReport,
+    records: u64,
 }
 
 impl fmt::Debug for BackupWriter {
@@ -94,37 +92,35 @@ impl BackupWriter {
             path: path.to_path_buf(),
             place,
             frame: FrameEncoder::with_frame_info(info, file),
-            chain: Chain::new(ChainPoint::default(), ChainPoint::default()),
-            report: BackupReport::default(),
+            chain: Chain::from_the_start(),
+            records: 0,
         })
     }
 
     /// Adds the next record, which must go on where the last one ended.
     pub fn add(&mut self, record: &Record) -> Result<(), PersistenceError> {
-        let key = record.first_seq().to_be_bytes();
-        let admitted = self.chain.admit(&key, Ok(record.clone()));
-        let record = admitted.map_err(|damage| PersistenceError::damaged(&self.path, damage))?;
+        self.chain.follow(record).map_err(|damage| PersistenceError::damaged(&self.path, damage))?;
         let bytes = record.as_bytes();
         self.write(&(bytes.len() as u32).to_le_bytes())?;
         self.write(bytes)?;
-        self.report.add(&record);
+        self.records += 1;
         Ok(())
     }
 
     /// Writes the end. When it returns, the backup survives a power loss under its own name.
     pub fn finish(mut self) -> Result<BackupReport, PersistenceError> {
+        let ChainPoint { seq, hash } = self.chain.end();
         self.write(&0_u32.to_le_bytes())?;
-        self.write(&self.report.entries.to_le_bytes())?;
-        let hash = self.report.hash;
+        self.write(&seq.to_le_bytes())?;
         self.write(&hash)?;
-        let Self { place, frame, report, .. } = self;
+        let Self { place, frame, chain, records, .. } = self;
         let end = || {
             let mut buffered = frame.finish().map_err(io::Error::from)?;
             buffered.write_all(END)?;
             buffered.into_inner().map_err(io::IntoInnerError::into_error)
         };
         let file = end().map_err(|source| PersistenceError::io("write", place.unfinished(), source))?;
-        Ok(BackupReport { file_bytes: place.keep(&file)?, ..report })
+        Ok(BackupReport::of(&chain, records, place.keep(&file)?))
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), PersistenceError> {
@@ -135,11 +131,11 @@ impl BackupWriter {
 }
 
 /// A backup that is being read, record by record, each checked against its hash and the one before it.
-pub struct BackupReader {
+pub(crate) struct BackupReader {
     path: PathBuf,
     frame: FrameDecoder<Counted<BufReader<File>>>,
     chain: Chain,
-    report: BackupReport,
+    records: u64,
     /// The end has been read, or an error.
     ended: bool,
 }
@@ -166,7 +162,7 @@ impl fmt::Debug for BackupReader {
 
 impl BackupReader {
     /// Opens the backup at `path`.
-    pub fn open(path: &Path) -> Result<Self, PersistenceError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, PersistenceError> {
         let open = || {
             let mut file = BufReader::with_capacity(256 << 10, File::open(path)?);
             let mut magic = Vec::with_capacity(MAGIC.len());
@@ -185,24 +181,24 @@ impl BackupReader {
         Ok(Self {
             path: path.to_path_buf(),
             frame: FrameDecoder::new(Counted { inner: file, bytes: MAGIC.len() as u64 }),
-            chain: Chain::new(ChainPoint::default(), ChainPoint::default()),
-            report: BackupReport::default(),
+            chain: Chain::from_the_start(),
+            records: 0,
             ended: false,
         })
     }
 
     /// What has been read so far.
-    pub fn report(&self) -> BackupReport {
-        BackupReport { file_bytes: self.frame.get_ref().bytes, ..self.report }
+    pub(crate) fn report(&self) -> BackupReport {
+        BackupReport::of(&self.chain, self.records, self.frame.get_ref().bytes)
     }
 
     /// The next entry's sequence number.
     pub(crate) fn next_seq(&self) -> u64 {
-        self.report.entries + 1
+        self.chain.end().seq + 1
     }
 
     /// The next record; `None` at the end, once that is known to be the end that was written.
-    pub fn next_record(&mut self) -> Result<Option<Record>, PersistenceError> {
+    pub(crate) fn next_record(&mut self) -> Result<Option<Record>, PersistenceError> {
         if self.ended {
             return Ok(None);
         }
@@ -218,15 +214,11 @@ impl BackupReader {
         }
         let mut bytes = vec![0; length];
         self.read_into(&mut bytes)?;
-        let key = self.next_seq().to_be_bytes();
-        let record = match Record::decode(bytes) {
-            // Where it says to be is compared with the one before it.
-            Ok(record) => self.chain.admit(&record.first_seq().to_be_bytes(), Ok(record)),
-            Err(error) => self.chain.admit(&key, Err(error)),
-        };
-        let record = record
+        let record = Record::decode(bytes).map_err(|error| Damage::BadRecord { seq: self.next_seq(), error });
+        let followed = record.and_then(|record| self.chain.follow(&record).map(|()| record));
+        let record = followed
             .map_err(|damage| PersistenceError::damaged_backup(&self.path, BackupDamage::Record(damage)))?;
-        self.report.add(&record);
+        self.records += 1;
         self.ended = false;
         Ok(Some(record))
     }
@@ -240,7 +232,7 @@ impl BackupReader {
         read.map_err(|source| PersistenceError::io("read", &self.path, source))?;
         let damage = if end.len() < END.len() && END.starts_with(&end) {
             BackupDamage::CutOff
-        } else if after != 0 || end != END || (seq, hash) != (self.report.entries, self.report.hash) {
+        } else if after != 0 || end != END || (ChainPoint { seq, hash }) != self.chain.end() {
             BackupDamage::OtherEnd
         } else {
             return Ok(());

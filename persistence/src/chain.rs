@@ -32,6 +32,11 @@ impl Chain {
         Self { acknowledged, held_elsewhere, tip: None }
     }
 
+    /// The chain of a whole ledger, before its first record.
+    pub(crate) fn from_the_start() -> Self {
+        Self::new(ChainPoint::default(), ChainPoint::default())
+    }
+
     /// Checks the record that was found next. On damage nothing has changed.
     pub(crate) fn admit(
         &mut self,
@@ -44,15 +49,22 @@ impl Chain {
         if first_seq != key {
             return Err(Damage::Misplaced { key, found: first_seq });
         }
-        self.check_link(&record)?;
-        let end = ChainPoint { seq: record.last_seq(), hash: record.hash() };
+        self.follow(&record)?;
+        Ok(record)
+    }
+
+    /// Checks that a whole record is the next one. On damage nothing has changed.
+    pub(crate) fn follow(&mut self, record: &Record) -> Result<(), Damage> {
+        self.check_link(record)?;
+        let (first_seq, end) =
+            (record.first_seq(), ChainPoint { seq: record.last_seq(), hash: record.hash() });
         for fixed in [self.acknowledged, self.held_elsewhere] {
             if first_seq <= fixed.seq && fixed.seq <= end.seq && fixed != end {
                 return Err(Damage::NotTheAcknowledged { seq: fixed.seq });
             }
         }
         self.tip = Some(Head { point: end, timestamp: record.last_timestamp() });
-        Ok(record)
+        Ok(())
     }
 
     fn check_link(&self, record: &Record) -> Result<(), Damage> {

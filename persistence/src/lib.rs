@@ -62,7 +62,7 @@ pub mod sync;
 mod wallet_index;
 mod writer;
 
-pub use backup_file::{BackupReader, BackupReport, BackupWriter};
+pub use backup_file::{BackupReport, BackupWriter};
 pub use bookkeeper::{Bookkeeper, BookkeeperThread, FoldPace, Folded, OnView};
 pub use books::rebuild::{RebuildReport, rebuild_books};
 pub use books::verification::{OnVerified, VerifyReport, verify, verify_and_read, verify_backup};

@@ -4,10 +4,10 @@
 //! holds are folded in memory; ids and history, which grow with the ledger, are compared by their number and by a sum over the hashes of
 //! their rows, so that neither has to be sorted or kept.
 
+use crate::chain::Chain;
 use crate::entry_codec::decode_entry;
-use crate::error::{BooksDamage, Damage, PersistenceError};
+use crate::error::{BooksDamage, PersistenceError};
 use crate::head_file::Head;
-use crate::journal::ChainPoint;
 use crate::record::Record;
 use crate::recovery::RecoveryReport;
 use crate::replay::check_conservation;
@@ -46,12 +46,10 @@ pub struct VerifyReport {
 pub type OnVerified<'a> = dyn FnMut(u64, u64, &Entry) -> Result<(), PersistenceError> + 'a;
 
 /// A ledger that is worked out again from its records.
-#[derive(Default)]
 struct Recount {
     fold: Fold,
-    tip: Head,
+    chain: Chain,
     records: u64,
-    entries: u64,
     bytes: u64,
     transfers: u64,
     refused: u64,
@@ -78,25 +76,24 @@ impl RowSum {
 }
 
 impl Recount {
+    fn begin() -> Self {
+        Self {
+            fold: Fold::default(),
+            chain: Chain::from_the_start(),
+            records: 0,
+            bytes: 0,
+            transfers: 0,
+            refused: 0,
+            ids: RowSum::default(),
+            history: RowSum::default(),
+        }
+    }
+
     fn admit(&mut self, record: &Record, place: &Path) -> Result<(), PersistenceError> {
-        let (expected, found) = (self.tip.point.seq + 1, record.first_seq());
-        let damage = if found != expected {
-            Damage::Hole { expected, found }
-        } else if record.prev_hash() != self.tip.point.hash {
-            Damage::BrokenChain { seq: found }
-        } else if record.first_timestamp() <= self.tip.timestamp {
-            Damage::TimeWentBack { seq: found }
-        } else {
-            self.tip = Head {
-                point: ChainPoint { seq: record.last_seq(), hash: record.hash() },
-                timestamp: record.last_timestamp(),
-            };
-            self.records += 1;
-            self.entries += u64::from(record.count());
-            self.bytes += record.as_bytes().len() as u64;
-            return Ok(());
-        };
-        Err(PersistenceError::damaged(place, damage))
+        self.chain.follow(record).map_err(|damage| PersistenceError::damaged(place, damage))?;
+        self.records += 1;
+        self.bytes += record.as_bytes().len() as u64;
+        Ok(())
     }
 
     fn apply(&mut self, seq: u64, timestamp_ns: u64, payload: &[u8]) -> Result<Entry, PersistenceError> {
@@ -153,7 +150,8 @@ impl Recount {
                 on_entry(seq, timestamp_ns, &entry)?;
             }
         }
-        if self.tip.point != view.chain_point() || self.tip.timestamp != view.last_timestamp_ns() {
+        let end = Head { point: view.chain_point(), timestamp: view.last_timestamp_ns() };
+        if self.chain.tip().unwrap_or_default() != end {
             return Err(bad_row(view.path(), Kind::Marker.name(), &[], "is not of the last record"));
         }
         Ok(())
@@ -308,7 +306,7 @@ pub fn verify(path: &Path) -> Result<VerifyReport, PersistenceError> {
 
 /// As [`verify`]; gives every entry to `on_entry`. Those of the books are given before the rest of the books is checked.
 pub fn verify_and_read(path: &Path, on_entry: &mut OnVerified<'_>) -> Result<VerifyReport, PersistenceError> {
-    let mut recount = Recount::default();
+    let mut recount = Recount::begin();
     let mut checked: Option<Arc<BooksView>> = None;
     let mut tail_ids: HashSet<TransferId, RandomState> = HashSet::default();
     let recount_cell = std::cell::RefCell::new((&mut recount, on_entry));
@@ -326,7 +324,7 @@ pub fn verify_and_read(path: &Path, on_entry: &mut OnVerified<'_>) -> Result<Ver
             let mut recounting = recount_cell.borrow_mut();
             let (recount, on_entry) = &mut *recounting;
             // What the books hold already was checked there.
-            if record.last_seq() <= recount.tip.point.seq {
+            if record.last_seq() <= recount.chain.end().seq {
                 return Ok(());
             }
             recount.admit(record, path)?;
@@ -347,7 +345,7 @@ pub fn verify_and_read(path: &Path, on_entry: &mut OnVerified<'_>) -> Result<Ver
     )?;
     drop(checked);
     // Of the books and the journal, which may overlap.
-    let Recount { records, entries, bytes, .. } = recount;
+    let (records, entries, bytes) = (recount.records, recount.chain.end().seq, recount.bytes);
     recount.report(RecoveryReport { records, entries, bytes, ..examined.report.clone() })
 }
 
@@ -355,7 +353,7 @@ pub fn verify_and_read(path: &Path, on_entry: &mut OnVerified<'_>) -> Result<Ver
 /// used twice is found out when it is restored and that is verified. `on_record` is told how far it has come.
 pub fn verify_backup(path: &Path, on_record: &mut dyn FnMut(u64)) -> Result<VerifyReport, PersistenceError> {
     let started = Instant::now();
-    let mut recount = Recount::default();
+    let mut recount = Recount::begin();
     let whole = read_backup(path, &mut |record, _| {
         for (seq, timestamp_ns, payload) in record.entries() {
             recount.apply(seq, timestamp_ns, payload)?;
