@@ -32,10 +32,9 @@ use crate::{
 pub const DATA_FORMAT: u64 = 1;
 
 const VERSION_PREFIX: &str = "bursar data format ";
-const OWN_NAMES: [&str; 13] = [
+const OWN_NAMES: [&str; 12] = [
     "LOCK",
     "RESTORING",
-    "RESTORING.unfinished",
     "VERSION.unfinished",
     "books",
     "books.check",
@@ -185,8 +184,7 @@ impl DataDirectory {
                 return Err(PersistenceError::NotADataDirectory { path: self.path.clone(), found: name });
             }
             match name.as_str() {
-                // A restore that was cut off before it had begun.
-                "LOCK" | "RESTORING.unfinished" => {}
+                "LOCK" => {}
                 "RESTORING" => completeness = Completeness::Restoring,
                 _ if completeness == Completeness::Empty => completeness = Completeness::Unfinished,
                 _ => {}

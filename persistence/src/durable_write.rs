@@ -31,6 +31,13 @@ pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), Persistence
     sync_directory(path.parent().unwrap_or(Path::new(".")))
 }
 
+/// Makes an empty file, which is there after a crash or is not.
+pub(crate) fn make_durably(path: &Path) -> Result<(), PersistenceError> {
+    let made = File::create(path).and_then(|file| file.sync_all());
+    made.map_err(|source| PersistenceError::io("write", path, source))?;
+    sync_directory(path.parent().unwrap_or(Path::new(".")))
+}
+
 /// Removes a file if it is there, durably. Says whether it was.
 pub(crate) fn remove_durably(path: &Path) -> Result<bool, PersistenceError> {
     match fs::remove_file(path) {

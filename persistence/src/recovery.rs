@@ -129,7 +129,7 @@ pub(crate) fn open_above(
         Completeness::Complete => drop(remove_durably(&directory.restoring())?),
         Completeness::Restoring => return Err(PersistenceError::RestoreCutOff { path: path.to_path_buf() }),
         Completeness::Unfinished => clear_unfinished(&directory)?,
-        Completeness::Empty => drop(remove_durably(&path.join("RESTORING.unfinished"))?),
+        Completeness::Empty => {}
     }
     if created {
         initialise(&directory, options)?;
@@ -439,12 +439,16 @@ fn clear_unfinished(directory: &DataDirectory) -> Result<(), PersistenceError> {
             return Err(used());
         }
     }
-    ScratchCopy::remove_leftover(&journal)?;
+    remove_parts(directory)
+}
+
+/// Removes what [`initialise`] has made, as far as it has come.
+pub(crate) fn remove_parts(directory: &DataDirectory) -> Result<(), PersistenceError> {
+    ScratchCopy::remove_leftover(&directory.journal())?;
     // Under this name there never was a record.
     ScratchCopy::remove_leftover(&directory.journal_unfinished())?;
-    let unfinished = ["head.unfinished", "VERSION.unfinished"];
-    for leftover in [head].into_iter().chain(unfinished.map(|name| directory.path().join(name))) {
-        remove_durably(&leftover)?;
+    for leftover in ["head", "head.unfinished", "VERSION.unfinished"] {
+        remove_durably(&directory.path().join(leftover))?;
     }
     Ok(())
 }

@@ -14,12 +14,12 @@ use crate::{
     backup_file::{BackupReader, BackupReport},
     books::{Books, BooksOptions, rebuild::fold_all},
     data_directory::{Completeness, DataDirectory},
-    durable_write::{remove_durably, sync_directory, write_durably},
+    durable_write::{make_durably, remove_durably, sync_directory},
     error::PersistenceError,
     head_file::HeadFile,
     journal::{JournalReader, JournalTrimmer, Records},
     record::Record,
-    recovery::{OpenOptions, initialise},
+    recovery::{OpenOptions, initialise, remove_parts},
     scratch_copy::ScratchCopy,
 };
 
@@ -101,21 +101,17 @@ fn begin(path: &Path) -> Result<DataDirectory, PersistenceError> {
     match completeness {
         Completeness::Empty => {}
         Completeness::Restoring => {
-            for part in [directory.books(), directory.books_rebuilt(), directory.journal()] {
-                ScratchCopy::remove_leftover(&part)?;
+            let books = directory.books();
+            for part in [&books.with_extension("unfinished"), &directory.books_rebuilt(), &books] {
+                ScratchCopy::remove_leftover(part)?;
             }
-            for part in [directory.books().with_extension("unfinished"), directory.journal_unfinished()] {
-                ScratchCopy::remove_leftover(&part)?;
-            }
-            for file in ["head", "head.unfinished", "VERSION.unfinished"] {
-                remove_durably(&path.join(file))?;
-            }
+            remove_parts(&directory)?;
         }
         Completeness::Unfinished | Completeness::Complete => {
             return Err(PersistenceError::Exists { path: path.to_path_buf() });
         }
     }
-    write_durably(&directory.restoring(), b"")?;
+    make_durably(&directory.restoring())?;
     initialise(&directory, &OpenOptions::default())?;
     Ok(directory)
 }
