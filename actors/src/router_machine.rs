@@ -117,10 +117,9 @@ fn begin_orders(core: &Arc<Core>, request: &Arc<Request>, orders: &[Order], post
     let mut parts = Parts::new(core, request);
     let (mut decided, mut perhaps_in_books) = (Vec::new(), Vec::new());
     let first_number = core.claims.numbers(orders.len() as u64);
-    let in_flight = |index: u32| {
-        let item = RequestItem { request: Arc::clone(request), index };
-        InFlight::new(item, first_number + u64::from(index))
-    };
+    let item = |index| RequestItem { request: Arc::clone(request), index };
+    let number = |index: u32| first_number + u64::from(index);
+    let in_flight = |index| InFlight::new(item(index), number(index));
     for (index, order) in orders.iter().enumerate() {
         let index = index as u32;
         if let Err(refusal) = order.check_shape() {
@@ -128,8 +127,7 @@ fn begin_orders(core: &Arc<Core>, request: &Arc<Request>, orders: &[Order], post
             continue;
         }
         core.inject_fault("route", first_wallet(order).unwrap_or_default());
-        let item = || RequestItem { request: Arc::clone(request), index };
-        match core.claims.claim(order.id(), first_number + u64::from(index), item) {
+        match core.claims.claim(order.id(), number(index), || item(index)) {
             Claim::Granted => match first_wallet(order) {
                 Some(wallet) => parts.add(core, wallet, index),
                 None if core.books_now().ids().may_contain(order.id()) => {
