@@ -4,7 +4,8 @@ use super::connect;
 use super::progress::{Progress, Unit};
 use crate::command_line::RecordSource;
 use anyhow::Context;
-use client::{Client, RecordsQuery};
+use client::{Client, ClientError, Moment, RecordsQuery};
+use ledger::Status;
 use persistence::{PersistenceError, Record, read_backup};
 
 /// Which entries are wanted.
@@ -81,7 +82,7 @@ async fn read_from_server(
     let mut progress = Progress::begin(what, Unit::Entries, durable_seq.saturating_sub(next_seq - 1));
     let first_seq = next_seq;
     while next_seq <= durable_seq {
-        let page = records_from(client, next_seq, 0).await?;
+        let page = records_from(client, next_seq).await?;
         for record in &page {
             if record.first_timestamp() >= range.before_ns {
                 return Ok(());
@@ -95,26 +96,18 @@ async fn read_from_server(
     Ok(())
 }
 
-/// The first entry at this time or later; the one after the last if there is none.
+/// The first entry at this time or later, if it is durable; otherwise one that comes after.
 async fn first_at(client: &Client, from_ns: u64, durable_seq: u64) -> anyhow::Result<u64> {
-    // Everything below `first` is older, everything from `end` on is not.
-    let (mut first, mut end) = (1, durable_seq + 1);
-    while from_ns > 0 && first < end {
-        let middle = first + (end - first) / 2;
-        let page = records_from(client, middle, 1).await?;
-        let record = page.first().with_context(|| format!("the server has no record of entry {middle}"))?;
-        match record.entries().find(|(_, timestamp_ns, _)| *timestamp_ns >= from_ns) {
-            None => first = record.last_seq() + 1,
-            // There are older ones in the record, or it is the very first.
-            Some((seq, _, _)) if seq > record.first_seq() || seq == first => return Ok(seq.max(first)),
-            Some((seq, _, _)) => end = seq,
-        }
+    let Some(before_ns) = from_ns.checked_sub(1) else { return Ok(1) };
+    match client.balances_at(Moment::TimestampNs(before_ns), &[]).await {
+        Ok(before) => Ok(before.as_of_seq + 1),
+        Err(ClientError::QueryRefused { status: Status::MomentInTheFuture, .. }) => Ok(durable_seq + 1),
+        Err(error) => Err(error.into()),
     }
-    Ok(first)
 }
 
-async fn records_from(client: &Client, from_seq: u64, bytes_max: u32) -> anyhow::Result<Vec<Record>> {
-    let page = client.read_records(RecordsQuery { from_seq, bytes_max }).await?;
+async fn records_from(client: &Client, from_seq: u64) -> anyhow::Result<Vec<Record>> {
+    let page = client.read_records(RecordsQuery { from_seq, bytes_max: 0 }).await?;
     let decode = |bytes| {
         Record::decode(bytes)
             .with_context(|| format!("the record of entry {from_seq} is not what was written"))

@@ -14,7 +14,6 @@ use csv_rows::CsvRows;
 use parquet_rows::ParquetRows;
 use persistence::NewFile;
 use persistence::entry_codec::decode_entry;
-use row::rows_of;
 use serde_json::json;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -108,9 +107,4 @@ fn format_of(path: &Path) -> anyhow::Result<ExportFormat> {
         "parquet" => ExportFormat::Parquet,
         _ => bail!("{} ends in none of .csv, .jsonl and .parquet: say --format", path.display()),
     })
-}
-
-/// Rows of what is the same kind of file, for those who have to read it: see [`row::Row`].
-fn put_rows(event: &Event, put: &mut dyn FnMut(row::Row<'_>) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    rows_of(event).into_iter().try_for_each(put)
 }

@@ -1,7 +1,7 @@
 //! Entries as Parquet: the columns of the CSV, with types, compressed with Snappy.
 
-use super::row::{DETAILS, Row};
-use super::{Sink, put_rows};
+use super::Sink;
+use super::row::{Row, rows_of};
 use anyhow::Context;
 use client::Event;
 use parquet::basic::Compression;
@@ -117,7 +117,7 @@ impl ParquetRows {
 
 impl Sink for ParquetRows {
     fn put(&mut self, event: &Event) -> anyhow::Result<()> {
-        put_rows(event, &mut |row| self.group.push(row))?;
+        rows_of(event).into_iter().try_for_each(|row| self.group.push(row))?;
         if self.group.seq.len() >= GROUP_ROWS {
             self.flush()?;
         }
@@ -139,14 +139,14 @@ impl RowGroup {
         self.part.push(row.part.cast_signed());
         self.timestamp.push(time(row.timestamp_ns)?);
         self.kind.push(row.kind.into());
-        self.id.push(row.id().map(|id| uuid(id.0)));
+        self.id.push(row.order.and_then(|order| order.id).map(|id| uuid(id.0)));
         self.status.push(row.order.map(|order| order.status.name().into()));
         self.about_id.push(row.order.and_then(|order| order.about).map(|id| uuid(id.0)));
-        self.code.push(notes.map(|(_, code, _, _)| code.into()));
-        self.group_id.push(notes.map(|(group, ..)| group).filter(|group| *group != 0).map(uuid));
-        let effective_at = notes.map(|(_, _, at_ns, _)| at_ns).filter(|at_ns| *at_ns != 0);
-        self.effective_at.push(effective_at.map(time).transpose()?);
-        self.metadata.push(notes.map(|(.., metadata)| metadata.to_vec().into()));
+        self.code.push(notes.map(|notes| notes.code.into()));
+        self.group_id.push(notes.and_then(|notes| notes.group_id).map(|id| uuid(id.0)));
+        let effective_at_ns = notes.and_then(|notes| notes.effective_at_ns);
+        self.effective_at.push(effective_at_ns.map(time).transpose()?);
+        self.metadata.push(notes.map(|notes| notes.metadata.to_vec().into()));
         self.wallet.push(row.wallet.map(|of| uuid(of.wallet.0)));
         self.asset.push(row.wallet.map(|of| of.asset.0.into()));
         let amounts = row.wallet.map(|of| {
@@ -195,7 +195,7 @@ impl RowGroup {
                 };
                 writer.write_batch(&column.values, Some(&column.levels), None)?
             }
-            _ => unreachable!("the columns are those of the schema, {DETAILS} being the last"),
+            _ => unreachable!("the columns are those of the schema"),
         };
         Ok(())
     }
@@ -222,8 +222,7 @@ mod tests {
     fn the_columns_are_those_of_the_csv() {
         let schema = parse_message_type(SCHEMA).unwrap();
         let names: Vec<&str> = schema.get_fields().iter().map(|field| field.name()).collect();
-        let expected: Vec<&str> = COLUMNS.into_iter().chain([DETAILS]).collect();
-        assert_eq!(names, expected);
+        assert_eq!(names, COLUMNS);
     }
 
     #[test]

@@ -5,10 +5,10 @@
 use super::super::events::event_details;
 use super::super::{bytes_text, time};
 use client::{Event, Happening, Movement, PositionChange};
-use ledger::{AssetId, Order, OrderKind, Status, TransferId, WalletId};
+use ledger::{AssetId, Order, Status, TransferId, WalletId};
 
 /// The names of the columns, in their order.
-pub(super) const COLUMNS: [&str; 17] = [
+pub(super) const COLUMNS: [&str; 18] = [
     "seq",
     "part",
     "timestamp",
@@ -26,10 +26,8 @@ pub(super) const COLUMNS: [&str; 17] = [
     "credits_posted",
     "debits_pending",
     "credits_pending",
+    "details",
 ];
-
-/// The column behind those: what else there is to say, in JSON.
-pub(super) const DETAILS: &str = "details";
 
 /// One row.
 #[derive(Debug)]
@@ -42,17 +40,28 @@ pub(super) struct Row<'a> {
     pub(super) kind: &'static str,
     pub(super) order: Option<OrderColumns<'a>>,
     pub(super) wallet: Option<WalletColumns>,
+    /// What else there is to say, in JSON.
     pub(super) details: Option<String>,
 }
 
 /// Of an order, done or refused, or of a hold that has expired.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct OrderColumns<'a> {
-    pub(super) id: TransferId,
+    /// Its own id; a hold that has expired has none.
+    pub(super) id: Option<TransferId>,
     pub(super) status: Status,
     /// The order that it is about.
     pub(super) about: Option<TransferId>,
-    pub(super) notes: Option<(u128, u16, u64, &'a [u8])>,
+    pub(super) notes: Option<Notes<'a>>,
+}
+
+/// What the client has noted with an order; what it has left out is nothing.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Notes<'a> {
+    pub(super) code: u16,
+    pub(super) group_id: Option<TransferId>,
+    pub(super) effective_at_ns: Option<u64>,
+    pub(super) metadata: &'a [u8],
 }
 
 /// By how much a wallet's counters change.
@@ -98,12 +107,8 @@ pub(super) fn rows_of(event: &Event) -> Vec<Row<'_>> {
         }
         Happening::OrderRefused { order, outcome } => (Some(columns_of(order, outcome.status)), &[]),
         Happening::HoldExpired { pending_id, movements } => {
-            let columns = OrderColumns {
-                id: TransferId(0),
-                status: Status::Created,
-                about: Some(*pending_id),
-                notes: None,
-            };
+            let columns =
+                OrderColumns { id: None, status: Status::Created, about: Some(*pending_id), notes: None };
             (Some(columns), movements)
         }
         Happening::AssetCreated(_) | Happening::WalletCreated(_) | Happening::WalletChanged(_) => (None, &[]),
@@ -124,7 +129,14 @@ pub(super) fn rows_of(event: &Event) -> Vec<Row<'_>> {
 }
 
 fn columns_of(order: &Order, status: Status) -> OrderColumns<'_> {
-    OrderColumns { id: order.id(), status, about: order.refers_to(), notes: Some(order.notes()) }
+    let (group_id, code, effective_at_ns, metadata) = order.notes();
+    let notes = Notes {
+        code,
+        group_id: (group_id != 0).then_some(TransferId(group_id)),
+        effective_at_ns: (effective_at_ns != 0).then_some(effective_at_ns),
+        metadata,
+    };
+    OrderColumns { id: Some(order.id()), status, about: order.refers_to(), notes: Some(notes) }
 }
 
 impl Row<'_> {
@@ -140,13 +152,13 @@ impl Row<'_> {
             self.part.to_string(),
             time(self.timestamp_ns),
             self.kind.to_owned(),
-            text(self.id().map(|id| id.to_string())),
+            text(order.and_then(|order| order.id).map(|id| id.to_string())),
             text(order.map(|order| order.status.name().to_owned())),
             text(order.and_then(|order| order.about).map(|id| id.to_string())),
-            text(notes.map(|(_, code, _, _)| code.to_string())),
-            text(notes.filter(|(group, ..)| *group != 0).map(|(group, ..)| TransferId(group).to_string())),
-            text(notes.filter(|(_, _, at_ns, _)| *at_ns != 0).map(|(_, _, at_ns, _)| time(at_ns))),
-            text(notes.map(|(_, _, _, metadata)| bytes_text(metadata))),
+            text(notes.map(|notes| notes.code.to_string())),
+            text(notes.and_then(|notes| notes.group_id).map(|id| id.to_string())),
+            text(notes.and_then(|notes| notes.effective_at_ns).map(time)),
+            text(notes.map(|notes| bytes_text(notes.metadata))),
             text(wallet.map(|row| row.wallet.to_string())),
             text(wallet.map(|row| row.asset.0.to_string())),
             number(&|row| row.debits_posted.to_string()),
@@ -155,10 +167,5 @@ impl Row<'_> {
             number(&|row| row.credits_pending.to_string()),
             self.details.clone().unwrap_or_default(),
         ]
-    }
-
-    /// The order's own id; a hold that has expired has none.
-    pub(super) fn id(&self) -> Option<TransferId> {
-        self.order.map(|order| order.id).filter(|id| id.0 != 0 && self.kind != OrderKind::Expire.name())
     }
 }
