@@ -42,6 +42,7 @@ impl Ledger {
             wallets_in_memory: WalletsInMemory::default(),
             books: BooksOptions::default(),
             books_lag_max: 2_000_000,
+            books_interval: Duration::from_secs(60),
             accept_clock: false,
             fault_hook: None,
         };

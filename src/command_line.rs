@@ -176,6 +176,10 @@ pub struct ServerFlags {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     books_lag_max: Option<u64>,
+    /// How long entries that are too few to be worth it wait before they are folded into the books [default: 1m]
+    #[arg(long, value_name = "DURATION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    books_interval: Option<String>,
     /// Below this much free space, writes are refused `disk_full` and reads go on [default: 1073741824]
     #[arg(long, value_name = "BYTES")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -61,6 +61,9 @@ pub struct Config {
     pub books_cache_bytes: u64,
     /// How many entries the books may lag behind the journal before everything slows down to their pace.
     pub books_lag_max: u64,
+    /// How long entries that are too few to be worth it wait before they are folded into the books.
+    #[serde(with = "duration")]
+    pub books_interval: Duration,
     /// Below this much free space on the data directory's file system, writes are refused `disk_full`.
     pub free_bytes_min: u64,
     /// Start even if the wall clock is far from the newest entry.
@@ -103,6 +106,7 @@ impl Default for Config {
             dormant_wallets_max: 200_000,
             books_cache_bytes: 32 << 20,
             books_lag_max: 2_000_000,
+            books_interval: Duration::from_mins(1),
             free_bytes_min: 1 << 30,
             accept_clock: false,
             log: "info,actix_server=warn,sled=error,fjall=off,lsm_tree=off".to_owned(),

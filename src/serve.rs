@@ -99,6 +99,7 @@ pub async fn run_with_faults(
         },
         books: BooksOptions::with_cache_bytes(config.books_cache_bytes),
         books_lag_max: config.books_lag_max,
+        books_interval: config.books_interval,
         accept_clock: config.accept_clock,
         fault_hook,
     };

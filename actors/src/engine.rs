@@ -40,6 +40,8 @@ pub struct EngineOptions {
     pub books: BooksOptions,
     /// By how many entries the books may lag behind before everything slows down to their pace.
     pub books_lag_max: u64,
+    /// How long entries that are too few to be worth it wait before they are folded into the books.
+    pub books_interval: Duration,
     /// Start even if the wall clock is far from the newest entry.
     pub accept_clock: bool,
     /// A test's faults; `None` in production.
@@ -167,7 +169,7 @@ impl Engine {
         let bookkeeper = BookkeeperThread::start(
             Bookkeeper::new(books, journal, trimmer, on_view),
             sequencer,
-            FoldPace::default(),
+            FoldPace::with_interval(options.books_interval),
             Box::new(move |reason| failed.fatal(&reason)),
         )?;
 

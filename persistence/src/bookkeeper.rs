@@ -184,18 +184,28 @@ impl Drop for Bookkeeper {
     }
 }
 
-/// When the thread folds.
+/// When the thread folds: each window costs some twenty syncs, and every eight of them are merged.
 #[derive(Debug, Clone, Copy)]
 pub struct FoldPace {
     /// As soon as so many entries have gathered,
     pub entries: u64,
-    /// or anything has for so long.
-    pub gathers_for: Duration,
+    /// or enough to be worth a window of their own, for a while,
+    pub worthwhile: (u64, Duration),
+    /// or anything for so long.
+    pub interval: Duration,
 }
 
-impl Default for FoldPace {
-    fn default() -> Self {
-        Self { entries: 400_000, gathers_for: Duration::from_secs(2) }
+impl FoldPace {
+    /// With nothing left to gather for longer than `interval`.
+    pub fn with_interval(interval: Duration) -> Self {
+        Self { entries: 400_000, worthwhile: (20_000, Duration::from_secs(2)), interval }
+    }
+
+    fn is_time(&self, gathered: u64, gathers_for: Duration) -> bool {
+        let (worthwhile, for_a_while) = self.worthwhile;
+        gathered >= self.entries
+            || (gathered >= worthwhile && gathers_for >= for_a_while)
+            || (gathered > 0 && gathers_for >= self.interval)
     }
 }
 
@@ -262,7 +272,7 @@ fn keep(
             }
         }
         let gathered = sequencer.durable_seq().saturating_sub(bookkeeper.books.view().seq());
-        if gathered >= pace.entries || (gathered > 0 && folded_at.elapsed() >= pace.gathers_for) {
+        if pace.is_time(gathered, folded_at.elapsed()) {
             while matches!(bookkeeper.step()?, Folded::Some(_)) && !*stop.0.lock() {}
             folded_at = Instant::now();
         } else if gathered == 0 {

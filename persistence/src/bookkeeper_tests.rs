@@ -17,7 +17,7 @@ fn the_thread_folds_what_is_durable_and_ends_with_all_of_it_in_the_books() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = InventedLedger::invent(1, 50, 4);
     let journal = Arc::new(MemoryJournal::of(&ledger, &mut Chance::new(1), 7));
-    let books = open(&directory.path().join("books"), &options(1000, 1000));
+    let books = open(&directory.path().join("books"), &options(1000));
     let (sender, views) = channel();
     let bookkeeper = Bookkeeper::new(
         Arc::clone(&books),
@@ -27,7 +27,7 @@ fn the_thread_folds_what_is_durable_and_ends_with_all_of_it_in_the_books() {
     );
     // It learns from the sequencer that there is something to do.
     let sequencer = Arc::new(Sequencer::new(50, 0, Arc::new(LedgerClock::start(0))));
-    let pace = FoldPace { entries: 1, gathers_for: Duration::from_secs(1) };
+    let pace = FoldPace { entries: 1, ..FoldPace::with_interval(Duration::from_secs(1)) };
     let thread = BookkeeperThread::start(bookkeeper, sequencer, pace, Box::new(|reason| panic!("{reason}")));
     let thread = thread.expect("there are threads");
     while views.recv_timeout(PATIENCE).expect("it goes on") < 50 {}
@@ -45,7 +45,7 @@ fn a_failure_is_told_once_and_the_books_stay_as_they_were() {
         let directory = tempfile::tempdir().unwrap();
         let ledger = InventedLedger::invent(1, 50, 4);
         let journal = Arc::new(MemoryJournal::of(&ledger, &mut Chance::new(1), 7));
-        let books = open(&directory.path().join("books"), &options(1000, 1000));
+        let books = open(&directory.path().join("books"), &options(1000));
         let mut bookkeeper = Bookkeeper::new(
             Arc::clone(&books),
             Arc::clone(&journal) as _,
@@ -59,7 +59,7 @@ fn a_failure_is_told_once_and_the_books_stay_as_they_were() {
         let sequencer = Arc::new(Sequencer::new(50, 0, Arc::new(LedgerClock::start(0))));
         let (sender, failures) = channel();
         let on_failure = Box::new(move |reason| sender.send(reason).expect("the test waits"));
-        let pace = FoldPace { entries: 1, gathers_for: Duration::from_secs(1) };
+        let pace = FoldPace { entries: 1, ..FoldPace::with_interval(Duration::from_secs(1)) };
         let thread =
             BookkeeperThread::start(bookkeeper, sequencer, pace, on_failure).expect("there are threads");
         let reason = failures.recv_timeout(PATIENCE).expect("the failure is told");

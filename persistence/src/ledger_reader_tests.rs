@@ -101,7 +101,7 @@ proptest! {
         for (seq, (_, entry)) in (1..).zip(&ledger.entries) {
             entry.wallets().for_each(|wallet| index.push(wallet, seq));
         }
-        let books = open(&directory.path().join("books"), &options(folded, 4));
+        let books = open(&directory.path().join("books"), &options(folded));
         let reader = LedgerReader::new(
             Arc::clone(&journal) as Arc<dyn JournalReader>,
             Arc::clone(&books),

@@ -79,32 +79,27 @@ pub(crate) fn written(path: &Path, options: &BooksOptions) -> InventedLedger {
 
 #[test]
 fn what_the_books_hold_is_not_read_again_and_what_is_above_them_is() {
-    for batch_entries_max in [0, 1000] {
-        let directory = tempfile::tempdir().unwrap();
-        let options = options(1000, batch_entries_max);
-        let ledger = written(directory.path(), &options);
-        let (opened, above) = open(directory.path(), &options);
-        assert_eq!((opened.last_seq, opened.books.view().seq()), (150, 130));
-        assert_eq!(opened.last_timestamp_ns, ledger.fold.last_timestamp_ns);
-        let expected = (131..).zip(&ledger.entries[130..]);
-        assert_eq!(
-            above,
-            expected.map(|(seq, (time, entry))| (seq, *time, entry.clone())).collect::<Vec<_>>()
-        );
-        let reader =
-            LedgerReader::new(opened.journal.reader(), Arc::clone(&opened.books), Arc::new(opened.index));
-        for (id, wallet) in &ledger.fold.wallets {
-            assert_eq!(reader.wallet_as_of(*id, 150).unwrap().as_ref(), Some(wallet));
-        }
-        assert_eq!(reader.totals_as_of(150).unwrap(), ledger.fold.totals());
+    let directory = tempfile::tempdir().unwrap();
+    let options = options(1000);
+    let ledger = written(directory.path(), &options);
+    let (opened, above) = open(directory.path(), &options);
+    assert_eq!((opened.last_seq, opened.books.view().seq()), (150, 130));
+    assert_eq!(opened.last_timestamp_ns, ledger.fold.last_timestamp_ns);
+    let expected = (131..).zip(&ledger.entries[130..]);
+    assert_eq!(above, expected.map(|(seq, (time, entry))| (seq, *time, entry.clone())).collect::<Vec<_>>());
+    let reader =
+        LedgerReader::new(opened.journal.reader(), Arc::clone(&opened.books), Arc::new(opened.index));
+    for (id, wallet) in &ledger.fold.wallets {
+        assert_eq!(reader.wallet_as_of(*id, 150).unwrap().as_ref(), Some(wallet));
     }
+    assert_eq!(reader.totals_as_of(150).unwrap(), ledger.fold.totals());
 }
 
 #[test]
 fn a_directory_with_books_is_verified_without_being_changed_and_its_books_can_be_made_again() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
-    let options = options(40, 0);
+    let options = options(40);
     let ledger = written(&data, &options);
     let before = contents(&data);
     let report = verify(&data).unwrap();
@@ -142,7 +137,7 @@ fn contents(path: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 fn whatever_file_of_the_books_is_damaged_it_is_found_or_does_no_harm() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
-    let options = options(1000, 0);
+    let options = options(1000);
     let ledger = written(&data, &options);
     let files = contents(&data.join("books"));
     let mut found = 0;

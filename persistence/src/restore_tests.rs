@@ -20,7 +20,7 @@ fn back_up(data: &Path, to: &Path) -> Result<BackupReport, PersistenceError> {
 }
 
 fn restored(backup: &Path, to: &Path) -> Result<BackupReport, PersistenceError> {
-    restore(backup, to, &options(40, 8), &mut |_| {})
+    restore(backup, to, &options(40), &mut |_| {})
 }
 
 fn names_in(path: &Path) -> Vec<String> {
@@ -35,7 +35,7 @@ fn names_in(path: &Path) -> Vec<String> {
 fn a_restored_directory_holds_what_the_backup_held_and_goes_on() {
     let place = tempfile::tempdir().unwrap();
     let (data, backup, again) = (place.path().join("a"), place.path().join("b"), place.path().join("c"));
-    let mut ledger = written(&data, &options(40, 8));
+    let mut ledger = written(&data, &options(40));
     let made = back_up(&data, &backup).unwrap();
     assert_eq!(made.entries, ledger.entries.len() as u64);
     assert_eq!(made.last_timestamp_ns, ledger.fold.last_timestamp_ns);
@@ -46,7 +46,7 @@ fn a_restored_directory_holds_what_the_backup_held_and_goes_on() {
     assert_eq!((verified.wallets, verified.totals), (of_directory.wallets, of_directory.totals));
 
     let mut told = Vec::new();
-    let report = restore(&backup, &again, &options(40, 8), &mut |progress| told.push(progress)).unwrap();
+    let report = restore(&backup, &again, &options(40), &mut |progress| told.push(progress)).unwrap();
     assert_eq!(report, made);
     assert_eq!(told[0], RestoreProgress::Whole(made));
     assert_eq!(told.last(), Some(&RestoreProgress::Folded(150)));
@@ -96,7 +96,7 @@ fn an_empty_ledger_can_be_backed_up_and_restored() {
 fn a_damaged_backup_is_found_out_before_anything_is_made_of_it() {
     let place = tempfile::tempdir().unwrap();
     let (data, backup, target) = (place.path().join("a"), place.path().join("b"), place.path().join("c"));
-    written(&data, &options(40, 8));
+    written(&data, &options(40));
     back_up(&data, &backup).unwrap();
     let whole = fs::read(&backup).unwrap();
     let check = |bytes: &[u8], what: &str, is_expected: &dyn Fn(&BackupDamage) -> bool| {
@@ -132,7 +132,7 @@ fn a_damaged_backup_is_found_out_before_anything_is_made_of_it() {
 fn nothing_that_is_there_is_overwritten() {
     let place = tempfile::tempdir().unwrap();
     let (data, backup) = (place.path().join("a"), place.path().join("b"));
-    written(&data, &options(40, 8));
+    written(&data, &options(40));
     back_up(&data, &backup).unwrap();
     let exists = |result: Result<BackupReport, PersistenceError>| {
         assert!(matches!(result, Err(PersistenceError::Exists { .. })), "{result:?}");
@@ -161,7 +161,7 @@ type CutOff<'a> = &'a dyn Fn(&Path);
 fn a_restore_that_was_cut_off_is_not_opened_and_begins_again() {
     let place = tempfile::tempdir().unwrap();
     let (data, backup, whole) = (place.path().join("a"), place.path().join("b"), place.path().join("c"));
-    let ledger = written(&data, &options(40, 8));
+    let ledger = written(&data, &options(40));
     back_up(&data, &backup).unwrap();
     restored(&backup, &whole).unwrap();
     let states: [(&str, CutOff<'_>); 4] = [

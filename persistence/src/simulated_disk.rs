@@ -201,19 +201,17 @@ impl SimulatedDisk {
         self.state.lock().books.clone()
     }
 
-    /// Puts rows into keyspaces of the books: all or none of them, and durably. When that fails, nobody knows which.
-    pub(crate) fn change_books(&self, parts: &mut [(Space, &mut Rows<'_>)]) -> Result<(), PersistenceError> {
+    /// Puts rows into a keyspace of the books: all or none of them, and durably. When that fails, nobody knows which.
+    pub(crate) fn change_books(&self, space: Space, rows: &mut Rows<'_>) -> Result<(), PersistenceError> {
         let mut changed = self.books_spaces();
-        for (space, rows) in parts {
-            let rows_of = Arc::make_mut(&mut changed[*space as usize]);
-            rows(&mut |key, value| {
-                match value {
-                    Some(value) => rows_of.insert(key.to_vec(), value.to_vec()),
-                    None => rows_of.remove(key),
-                };
-                Ok(())
-            })?;
-        }
+        let rows_of = Arc::make_mut(&mut changed[space as usize]);
+        rows(&mut |key, value| {
+            match value {
+                Some(value) => rows_of.insert(key.to_vec(), value.to_vec()),
+                None => rows_of.remove(key),
+            };
+            Ok(())
+        })?;
         let mut state = self.state.lock();
         let operated = state.operate();
         if operated.is_ok() || state.operations.is_multiple_of(2) {

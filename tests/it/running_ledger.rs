@@ -31,6 +31,7 @@ impl RunningLedger {
             wallets_in_memory: WalletsInMemory::default(),
             books: BooksOptions::default(),
             books_lag_max: 2_000_000,
+            books_interval: Duration::ZERO,
             accept_clock: false,
             fault_hook,
         };

@@ -91,6 +91,10 @@ impl Server {
         if !flags.iter().any(|flag| flag == "--free-bytes-min") {
             command.args(["--free-bytes-min", "0"]);
         }
+        if !flags.iter().any(|flag| flag == "--books-interval") {
+            // Lives of servers are short here.
+            command.args(["--books-interval", "300ms"]);
+        }
         command.args(&flags).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary runs");
         let (stdout, lines) = collect(child.stdout.take().expect("standard output is piped"));
@@ -209,7 +213,7 @@ impl Drop for Server {
     }
 }
 
-fn patient() -> ClientOptions {
+pub(crate) fn patient() -> ClientOptions {
     ClientOptions { connect_timeout: PATIENCE, request_timeout: PATIENCE, ..ClientOptions::default() }
 }
 

@@ -45,9 +45,6 @@ pub struct BooksOptions {
     pub cache_bytes: u64,
     /// Where a window ends at the latest.
     pub window: WindowLimits,
-    /// A window of no more entries than this is written as one batch, which takes one sync instead of some twenty, and stays in memory
-    /// for a while.
-    pub batch_entries_max: u64,
     /// The newest file of the id filter is written again when it lags behind by so many entries. After a crash, so many are read
     /// again.
     pub filter_lag_max: u64,
@@ -59,7 +56,6 @@ impl Default for BooksOptions {
         Self {
             cache_bytes: 32 << 20,
             window: WindowLimits::default(),
-            batch_entries_max: 4096,
             filter_lag_max: 512 << 10,
             filter_sizes: LevelSizes::default(),
         }
@@ -79,7 +75,6 @@ impl BooksOptions {
     pub fn for_simulation(window_entries: u64) -> Self {
         Self {
             window: WindowLimits { entries: window_entries, ..WindowLimits::default() },
-            batch_entries_max: window_entries / 2,
             filter_lag_max: window_entries,
             filter_sizes: LevelSizes { first: 8, greatest: 32 },
             ..Self::default()
@@ -217,15 +212,12 @@ impl Books {
         filter: &mut IdFilterFiles,
         before: &mut BeforeStep,
     ) -> Result<Arc<BooksView>, PersistenceError> {
-        let is_small = window.entries() <= self.options.batch_entries_max;
-        if !is_small {
-            before(WriteStep::Records)?;
-            self.store.ingest(Space::Records, &mut |sink| window.write_records(sink))?;
-            before(WriteStep::Ids)?;
-            self.store.ingest(Space::Ids, &mut |sink| window.write_ids(sink))?;
-            before(WriteStep::History)?;
-            self.store.ingest(Space::History, &mut |sink| window.write_history(state, sink))?;
-        }
+        before(WriteStep::Records)?;
+        self.store.ingest(Space::Records, &mut |sink| window.write_records(sink))?;
+        before(WriteStep::Ids)?;
+        self.store.ingest(Space::Ids, &mut |sink| window.write_ids(sink))?;
+        before(WriteStep::History)?;
+        self.store.ingest(Space::History, &mut |sink| window.write_history(state, sink))?;
         before(WriteStep::Filter)?;
         if filter.lag() > self.options.filter_lag_max {
             filter.write()?;
@@ -236,18 +228,9 @@ impl Books {
             filter: filter.written(),
         };
         before(WriteStep::State)?;
-        if is_small {
-            self.store.commit(&mut [
-                (Space::Records, &mut |sink| window.write_records(sink)),
-                (Space::Ids, &mut |sink| window.write_ids(sink)),
-                (Space::History, &mut |sink| window.write_history(state, sink)),
-                (Space::State, &mut |sink| window.write_state(state, &marker, sink)),
-            ])?;
-        } else {
-            // An ingestion does not say that something has failed in the background.
-            self.store.persist()?;
-            self.store.ingest(Space::State, &mut |sink| window.write_state(state, &marker, sink))?;
-        }
+        // An ingestion does not say that something has failed in the background.
+        self.store.persist()?;
+        self.store.ingest(Space::State, &mut |sink| window.write_state(state, &marker, sink))?;
         Ok(self.publish(marker, filter))
     }
 

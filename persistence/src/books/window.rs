@@ -457,10 +457,6 @@ pub(crate) struct ClosedWindow {
 }
 
 impl ClosedWindow {
-    pub(crate) fn entries(&self) -> u64 {
-        self.window.entries()
-    }
-
     pub(crate) fn end(&self) -> ChainPoint {
         self.window.tip.point
     }
