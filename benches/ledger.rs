@@ -25,6 +25,7 @@ fn terms(id: u128, overdraft_limit: OverdraftLimit) -> NewWallet {
         overdraft_limit,
         balance_max: 0,
         metadata: Box::default(),
+        import: ledger::ImportId::NONE,
     }
 }
 

@@ -42,7 +42,7 @@ impl Ledger {
             wallets_in_memory: WalletsInMemory::default(),
             books: BooksOptions::default(),
             books_lag_max: 2_000_000,
-            books_interval: Duration::from_secs(60),
+            books_interval: Duration::from_mins(1),
             accept_clock: false,
             fault_hook: None,
         };
@@ -61,6 +61,7 @@ impl Ledger {
             overdraft_limit: OverdraftLimit::Limited(0),
             balance_max: 0,
             metadata: Box::default(),
+            import: ledger::ImportId::NONE,
         });
         ledger.submit(Operations::CreateWallets(wallets.collect()));
         ledger.take_answer();

@@ -5,7 +5,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use client::EventKind;
-use ledger::{AssetId, OrderKind, TransferId, WalletFlags, WalletId};
+use ledger::{AssetId, ImportId, OrderKind, TransferId, WalletFlags, WalletId};
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -55,6 +55,8 @@ pub enum Command {
     Backup(BackupArguments),
     /// Write entries as a table or as JSON, for other programs
     Export(ExportArguments),
+    /// Create wallets with their opening balances from a CSV; nothing of it is shown before all of it is there
+    Import(ImportArguments),
     /// Make a data directory of a backup
     Restore {
         /// The backup
@@ -253,6 +255,41 @@ pub struct ExportArguments {
     /// Of what
     #[command(flatten)]
     pub source: RecordSource,
+}
+
+/// `bursar import …`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The first line names the columns: id and asset, and what there is of balance, owner, code,
+flags (separated by spaces), overdraft_limit, balance_max and metadata. Amounts are integers
+in the asset's smallest unit; a balance may be negative, within the overdraft limit.
+
+  id,asset,balance,owner,overdraft_limit
+  2,1,1050,ada,
+  3,1,-200,ben,500
+
+It may be cut off anywhere and run again: what is there already is not done twice.")]
+pub struct ImportArguments {
+    /// The CSV
+    pub file: PathBuf,
+    /// The import's id, a UUID or an integer: files of one id are one import [default: one that follows from what the file holds]
+    #[arg(long, value_name = "ID")]
+    pub id: Option<ImportId>,
+    /// The wallet that opening balances come from, one for each asset; may be given several times. It may be in the file itself
+    #[arg(long = "opening-wallet", value_name = "ID")]
+    pub opening_wallets: Vec<WalletId>,
+    /// The code of the transfers that give wallets their balances
+    #[arg(long, default_value_t = 0)]
+    pub code: u16,
+    /// Only check the file
+    #[arg(long)]
+    pub check: bool,
+    /// Do not close the import: another file of the same id follows
+    #[arg(long, requires = "id", conflicts_with = "check")]
+    pub keep_open: bool,
+    /// How to reach the server
+    #[command(flatten)]
+    pub client: ClientFlags,
 }
 
 /// A kind of file.

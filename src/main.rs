@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Command::Ping(flags) => commands::in_runtime(commands::ping::run(flags)),
         Command::Backup(arguments) => commands::in_runtime(commands::backup::run(arguments)),
         Command::Export(arguments) => commands::in_runtime(commands::export::run(arguments)),
+        Command::Import(arguments) => commands::in_runtime(commands::import::run(arguments)),
         Command::Restore { backup, directory, json } => commands::restore::run(&backup, &directory, json),
         Command::Verify { path, json } => commands::verify::run(&path, json),
         Command::Rebuild { directory, json } => commands::rebuild::run(&directory, json),

@@ -6,6 +6,7 @@
 use crate::admission::{Admission, Permit, Rejection};
 use crate::claims::Claims;
 use crate::expiry::ExpiringInBooks;
+use crate::imports::Imports;
 use crate::originals::Originals;
 use crate::outbox::{Outbox, Post};
 use crate::request::{Operations, Request};
@@ -14,7 +15,7 @@ use crate::shard_machine::ShardMessage;
 use crate::supervision::guard;
 use crate::trial_balance::TrialBalances;
 use foldhash::fast::FixedState;
-use ledger::{Asset, AssetId, WalletId};
+use ledger::{Asset, AssetId, ImportId, WalletId};
 use metrics::{Counter, counter};
 use parking_lot::{Mutex, RwLock};
 use persistence::{BooksView, LedgerReader, PersistenceError, Sequencer};
@@ -85,6 +86,7 @@ pub(crate) struct Core {
     pub(crate) claims: Claims,
     pub(crate) originals: Originals,
     pub(crate) assets: RwLock<BTreeMap<AssetId, KnownAsset>>,
+    pub(crate) imports: Imports,
     pub(crate) admission: Arc<Admission>,
     /// Reads durable entries and whatever follows from them, over the books and the journal.
     pub(crate) reader: LedgerReader,
@@ -122,6 +124,8 @@ pub(crate) struct CoreParts {
     pub originals: Originals,
     /// The assets there are, with the entry that created each and its time.
     pub assets: Vec<(Asset, u64, u64)>,
+    /// The imports that are closed, each with the entry that closed it and its time.
+    pub imports: BTreeMap<ImportId, (u64, u64)>,
     /// How much may be under way.
     pub admission: Arc<Admission>,
     /// Reads durable entries and whatever follows from them.
@@ -159,6 +163,7 @@ impl Core {
             claims: parts.claims,
             originals: parts.originals,
             assets: RwLock::new(assets.collect()),
+            imports: Imports::new(parts.imports),
             admission: parts.admission,
             reader: parts.reader,
             wallets_in_memory: parts.wallets_in_memory,

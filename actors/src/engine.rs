@@ -141,6 +141,7 @@ impl Engine {
             claims: tail.claims,
             originals: tail.originals,
             assets: tail.assets,
+            imports: tail.imports,
             admission: Arc::new(Admission::new(options.operations_max, options.request_bytes_max)),
             reader: LedgerReader::new(Arc::clone(&journal), Arc::clone(&books), Arc::clone(&index)),
             wallets_in_memory: options.wallets_in_memory,

@@ -13,6 +13,7 @@ mod claims;
 mod core;
 mod engine;
 mod expiry;
+mod imports;
 mod in_flight;
 #[cfg(test)]
 mod in_flight_tests;

@@ -222,12 +222,15 @@ fn answer(core: &Core, query: &Query, as_of_seq: u64) -> Result<QueryAnswer, Per
                 }
                 Moment::TimestampNs(at_ns) => reader.seq_at(at_ns, as_of_seq)?,
             };
-            let positions = wallets.iter().map(|&wallet| reader.position_at(wallet, seq));
+            let positions = wallets.iter().map(|&wallet| match creation(core, wallet, seq)? {
+                None => Ok(None),
+                Some(_) => reader.position_at(wallet, seq),
+            });
             QueryAnswer::Balances { as_of_seq: seq, positions: positions.collect::<Result<_, _>>()? }
         }
         Query::Statement(asked) => return statement(core, asked, as_of_seq),
         Query::ListPending { wallet, after, limit } => {
-            if reader.created_seq(*wallet, as_of_seq)?.is_none() {
+            if creation(core, *wallet, as_of_seq)?.is_none() {
                 return Ok(QueryAnswer::Refused(Status::WalletNotFound));
             }
             let page = reader.list_pending(*wallet, as_of_seq, *after, page_items(*limit))?;
@@ -238,6 +241,7 @@ fn answer(core: &Core, query: &Query, as_of_seq: u64) -> Result<QueryAnswer, Per
                 owner: owner.clone(),
                 code: *code,
                 flags: *flags,
+                imports: Arc::new(core.imports.shown_at(as_of_seq)),
                 after: *after,
                 limit: page_items(*limit),
                 scan_max: SCAN_MAX,
@@ -262,6 +266,12 @@ fn answer(core: &Core, query: &Query, as_of_seq: u64) -> Result<QueryAnswer, Per
     })
 }
 
+/// The entry that created a wallet which is shown as of the durable entry `seq`.
+fn creation(core: &Core, wallet: WalletId, seq: u64) -> Result<Option<u64>, PersistenceError> {
+    let creation = core.reader.creation(wallet, seq)?;
+    Ok(creation.filter(|(_, import)| core.imports.shows(*import, seq)).map(|(created_seq, _)| created_seq))
+}
+
 fn page_items(limit: usize) -> usize {
     if limit == 0 { PAGE_ITEMS_MAX } else { limit.min(PAGE_ITEMS_MAX) }
 }
@@ -280,7 +290,7 @@ fn statement(
         Some(cursor) => cursor.as_of_seq,
         None => newest_seq,
     };
-    let Some(created_seq) = reader.created_seq(asked.wallet, newest_seq)? else {
+    let Some(created_seq) = creation(core, asked.wallet, newest_seq)? else {
         return Ok(QueryAnswer::Refused(Status::WalletNotFound));
     };
     // From the first entry at that time to the last one.

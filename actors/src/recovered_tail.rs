@@ -3,8 +3,9 @@
 use crate::claims::Claims;
 use crate::originals::Originals;
 use ledger::fold::FoldFault;
-use ledger::{Asset, Entry, Facts, HoldState, Original, TransferId};
+use ledger::{Asset, Entry, Facts, HoldState, ImportId, Original, TransferId};
 use persistence::{BooksView, PersistenceError};
+use std::collections::BTreeMap;
 
 /// The tail on its way into memory.
 #[derive(Debug, Default)]
@@ -13,6 +14,8 @@ pub(crate) struct RecoveredTail {
     pub(crate) originals: Originals,
     /// Assets, each with the entry that created it and its time.
     pub(crate) assets: Vec<(Asset, u64, u64)>,
+    /// Imports that are closed, each with the entry that closed it and its time.
+    pub(crate) imports: BTreeMap<ImportId, (u64, u64)>,
     /// How many wallets were created.
     pub(crate) wallets: u64,
     /// What was moved back for the first time in the tail.
@@ -35,6 +38,7 @@ impl RecoveredTail {
         }
         match entry {
             Entry::AssetCreated(asset) => self.assets.push((asset.clone(), seq, timestamp_ns)),
+            Entry::ImportClosed(import) => drop(self.imports.insert(*import, (seq, timestamp_ns))),
             Entry::WalletCreated(_) => self.wallets += 1,
             Entry::Pended(pending) => {
                 self.originals.note(pending.transfer.id, entry.original(timestamp_ns), seq);
@@ -80,6 +84,7 @@ impl RecoveredTail {
         let mut assets: Vec<_> = books.assets()?.into_values().collect();
         assets.append(&mut self.assets);
         self.assets = assets;
+        self.imports.append(&mut books.imports()?);
         self.wallets += books.totals()?.values().map(|totals| totals.wallets).sum::<u64>();
         Ok(())
     }

@@ -10,8 +10,8 @@ use crate::query::{Query, QueryAnswer};
 use crate::ticket::{Fate, Ticket};
 use ledger::fold::AssetTotals;
 use ledger::{
-    Asset, HoldState, HoldTerms, NewWallet, Order, Outcome, Pending, Refusal, RefusalDetail, Route, Status,
-    TransferId, Wallet, WalletChange, WalletId,
+    Asset, HoldState, HoldTerms, ImportId, NewWallet, Order, Outcome, Pending, Refusal, RefusalDetail, Route,
+    Status, TransferId, Wallet, WalletChange, WalletId,
 };
 use parking_lot::Mutex;
 use persistence::Poisoned;
@@ -27,6 +27,8 @@ pub enum Operations {
     CreateAssets(Vec<Result<Asset, Refusal>>),
     /// Create wallets.
     CreateWallets(Vec<NewWallet>),
+    /// Close imports, which shows their wallets.
+    CloseImports(Vec<ImportId>),
     /// Change settings of wallets.
     ChangeWallets(Vec<WalletChange>),
     /// Do orders of any kind, each on its own.
@@ -54,6 +56,7 @@ impl Operations {
         match self {
             Operations::CreateAssets(assets) => assets.len(),
             Operations::CreateWallets(wallets) => wallets.len(),
+            Operations::CloseImports(imports) => imports.len(),
             Operations::ChangeWallets(changes) => changes.len(),
             Operations::Orders { orders, .. } => orders.len(),
             Operations::LookupWallets(ids) => ids.len(),
@@ -73,6 +76,7 @@ impl Operations {
         match self {
             Operations::CreateAssets(_)
             | Operations::CreateWallets(_)
+            | Operations::CloseImports(_)
             | Operations::ChangeWallets(_)
             | Operations::Orders { .. }
             | Operations::ExpireHolds(_) => true,
@@ -98,9 +102,13 @@ pub struct WalletView {
 }
 
 impl WalletView {
-    pub(crate) fn of(wallet: &Wallet, as_of_seq: u64, as_of_ns: u64) -> Self {
+    /// `None` if it was being imported then.
+    pub(crate) fn shown(core: &Core, wallet: &Wallet, as_of_seq: u64, as_of_ns: u64) -> Option<Self> {
+        if !core.imports.shows(wallet.terms.import, as_of_seq) {
+            return None;
+        }
         let available = wallet.available(as_of_ns);
-        Self { wallet: wallet.without_holds(), available, as_of_seq, as_of_ns }
+        Some(Self { wallet: wallet.without_holds(), available, as_of_seq, as_of_ns })
     }
 }
 

@@ -7,6 +7,7 @@
 use crate::claims::{Claim, Waiting};
 use crate::core::{Core, KnownAsset};
 use crate::expiry;
+use crate::imports::Closing;
 use crate::in_flight::InFlight;
 use crate::outbox::Post;
 use crate::query;
@@ -15,8 +16,10 @@ use crate::request::{Operations, Progress, Request, RequestItem, TransferView};
 use crate::request_part::RequestPart;
 use crate::shard_machine::ShardMessage;
 use crate::ticket::Verdict;
-use ledger::{Asset, Order, Original, Outcome, Pending, RefusalDetail, Route, Status, WalletId};
-use persistence::{PersistenceError, entry_codec};
+use ledger::{
+    Asset, Entry, ImportId, Order, Original, Outcome, Pending, RefusalDetail, Route, Status, WalletId,
+};
+use persistence::{Committed, PersistenceError, entry_codec};
 use std::collections::{HashMap, btree_map};
 use std::sync::Arc;
 
@@ -53,6 +56,11 @@ pub(crate) fn route(core: &Arc<Core>, request: &Arc<Request>, post: &mut dyn Pos
                 }
             }
             parts.send(post, ShardMessage::CreateWallets);
+        }
+        Operations::CloseImports(imports) => {
+            for (index, &import) in imports.iter().enumerate() {
+                close_import(core, request, index as u32, import);
+            }
         }
         Operations::ChangeWallets(changes) => {
             let mut parts = Parts::new(core, request);
@@ -382,43 +390,55 @@ fn create_asset(core: &Core, request: &Arc<Request>, index: u32, asset: &Asset) 
     let mut assets = core.assets.write();
     let outcome = match assets.entry(asset.id) {
         btree_map::Entry::Occupied(known) => {
-            let known = known.get();
-            let status = known.asset.compare(asset);
-            Outcome {
-                status,
-                replayed: status == Status::Exists,
-                seq: known.created_seq,
-                timestamp_ns: known.created_at_ns,
-                detail: RefusalDetail::None,
-            }
+            let KnownAsset { asset: known, created_seq, created_at_ns } = known.get();
+            outcome(known.compare(asset), *created_seq, *created_at_ns)
         }
         btree_map::Entry::Vacant(vacant) => {
             let mut payload = Vec::new();
             entry_codec::encode_asset_created(asset, &mut payload);
-            let now_ns = core.sequencer.now_ns();
-            let ticket = request.ticket(index);
-            let committed = ticket.commit(
-                0,
-                Verdict::Done,
-                &mut core.sequencer.enter(),
-                (now_ns, u64::MAX),
-                &payload,
-                &[],
-            );
-            let committed = committed.expect("nobody else knows of this ticket");
-            let (created_seq, created_at_ns) = (committed.seq, committed.timestamp_ns);
-            vacant.insert(KnownAsset { asset: asset.clone(), created_seq, created_at_ns });
-            Outcome {
-                status: Status::Created,
-                replayed: false,
-                seq: created_seq,
-                timestamp_ns: created_at_ns,
-                detail: RefusalDetail::None,
-            }
+            let Committed { seq, timestamp_ns } = journal_alone(core, request, index, &payload);
+            let known = KnownAsset { asset: asset.clone(), created_seq: seq, created_at_ns: timestamp_ns };
+            vacant.insert(known);
+            outcome(Status::Created, seq, timestamp_ns)
         }
     };
     drop(assets);
     request.finish(index, &outcome);
+}
+
+/// Shows all wallets of an import at once, as of its entry. In the same way.
+fn close_import(core: &Core, request: &Arc<Request>, index: u32, import: ImportId) {
+    if let Err(refusal) = Entry::ImportClosed(import).check_shape() {
+        return request.refuse(index, refusal);
+    }
+    let mut closed = core.imports.write();
+    let outcome = match closed.entry(import) {
+        btree_map::Entry::Occupied(known) => {
+            let Closing { seq, timestamp_ns } = *known.get();
+            outcome(Status::Exists, seq, timestamp_ns)
+        }
+        btree_map::Entry::Vacant(vacant) => {
+            let mut payload = Vec::new();
+            entry_codec::encode_import_closed(import, &mut payload);
+            let Committed { seq, timestamp_ns } = journal_alone(core, request, index, &payload);
+            vacant.insert(Closing { seq, timestamp_ns });
+            outcome(Status::Created, seq, timestamp_ns)
+        }
+    };
+    drop(closed);
+    request.finish(index, &outcome);
+}
+
+/// Journals an entry that belongs to no wallet.
+fn journal_alone(core: &Core, request: &Arc<Request>, index: u32, payload: &[u8]) -> Committed {
+    let validity = (core.sequencer.now_ns(), u64::MAX);
+    let section = &mut core.sequencer.enter();
+    let committed = request.ticket(index).commit(0, Verdict::Done, section, validity, payload, &[]);
+    committed.expect("nobody else knows of this ticket")
+}
+
+fn outcome(status: Status, seq: u64, timestamp_ns: u64) -> Outcome {
+    Outcome { status, replayed: status == Status::Exists, seq, timestamp_ns, detail: RefusalDetail::None }
 }
 
 #[cfg(test)]

@@ -84,6 +84,7 @@ impl House {
             claims: Claims::default(),
             originals: Originals::default(),
             assets: Vec::new(),
+            imports: std::collections::BTreeMap::new(),
             admission: Arc::new(Admission::new(1, 1)),
             reader,
             wallets_in_memory: WalletsInMemory::default(),
@@ -205,5 +206,6 @@ pub(crate) fn wallet_terms(id: u128) -> NewWallet {
         overdraft_limit: OverdraftLimit::Limited(0),
         balance_max: 0,
         metadata: Box::default(),
+        import: ledger::ImportId::NONE,
     }
 }

@@ -15,8 +15,8 @@ use crate::shard_machine::{Departure, ShardMessage};
 use crate::ticket::Fate;
 use ledger::decide::decide;
 use ledger::{
-    Circumstances, Decision, Effect, OpenReservations, Outcome, Part, RefusalDetail, Status, TransferId,
-    Wallet, WalletId,
+    Circumstances, Decision, Effect, ImportId, OpenReservations, Outcome, Part, RefusalDetail, Status,
+    TransferId, Wallet, WalletId,
 };
 use persistence::Committed;
 use slab::Slab;
@@ -216,7 +216,9 @@ impl WalletMachine {
         match message {
             WalletMessage::Begin(in_flight) => {
                 turn.core.inject_fault("begin", self.id);
-                if self.waiting.is_empty() {
+                if !self.takes_part_in(&in_flight, turn.core) {
+                    self.refuse_while_importing(in_flight, turn);
+                } else if self.waiting.is_empty() {
                     self.begin(in_flight, turn);
                 } else {
                     self.waiting.push_back(in_flight);
@@ -268,6 +270,23 @@ impl WalletMachine {
         decide(self.wallet.as_deref(), part, &circumstances)
     }
 
+    /// While it is being imported, it takes part only in orders of its import. What takes part once always does.
+    fn takes_part_in(&self, in_flight: &InFlight, core: &Core) -> bool {
+        let Some(wallet) = self.wallet.as_deref().filter(|wallet| wallet.terms.import != ImportId::NONE)
+        else {
+            return true;
+        };
+        let group_id = in_flight.order().map_or(0, |order| order.notes().0);
+        matches!(in_flight.part().effect, Effect::Resolve { .. })
+            || wallet.takes_part_in(group_id, |import| core.imports.is_closed(import))
+    }
+
+    fn refuse_while_importing(&self, in_flight: InFlight, turn: &mut Turn<'_>) {
+        // It says that there is the wallet, so it waits until that is durable.
+        in_flight.request().saw(self.wallet.as_deref().map_or(0, |wallet| wallet.created_seq));
+        in_flight.refuse_for_now(Status::WalletImporting, turn.post);
+    }
+
     /// The end of a hold may come before the message that says that the hold is made.
     fn look_for_hold(&mut self, part: &Part, turn: &mut Turn<'_>) {
         if matches!(part.effect, Effect::Resolve { .. }) {
@@ -293,6 +312,9 @@ impl WalletMachine {
     /// holds reservations, so it does not wait.
     fn conclude(&mut self, in_flight: InFlight, turn: &mut Turn<'_>) {
         turn.core.inject_fault("continue", self.id);
+        if !self.takes_part_in(&in_flight, turn.core) {
+            return self.refuse_while_importing(in_flight, turn);
+        }
         let (part, is_last) = (in_flight.part(), in_flight.is_at_last());
         if !is_last && self.waiting.front().is_some_and(|first| first.change().is_some()) {
             // A change waits until nothing is reserved here, and nothing may be reserved before it.
@@ -444,8 +466,18 @@ impl WalletMachine {
         if in_flight.is_past_deadline(turn.now_ns) {
             return in_flight.refuse_for_now(Status::DeadlineExceeded, turn.post);
         }
+        // It is not closed between this look and the entry.
+        let kept_open = match turn.core.imports.keep_open(terms.import) {
+            Ok(kept_open) => kept_open,
+            Err(closing_seq) => {
+                in_flight.request().saw(closing_seq);
+                return in_flight.refuse_for_now(Status::ImportIsClosed, turn.post);
+            }
+        };
         // Nobody else resolves the ticket of a creation, so it can only be committed.
-        if let Some(committed) = in_flight.commit_wallet(turn.now_ns) {
+        let committed = in_flight.commit_wallet(turn.now_ns);
+        drop(kept_open);
+        if let Some(committed) = committed {
             turn.core.known_wallets.fetch_add(1, Ordering::Relaxed);
             turn.core.inject_fault("created", self.id);
             self.wallet = Some(Box::new(Wallet::create(terms, committed.seq, committed.timestamp_ns)));
@@ -459,7 +491,8 @@ impl WalletMachine {
         let head = turn.core.sequencer.appended_seq();
         self.settle_up_to(head);
         turn.core.inject_fault("read_settled", self.id);
-        read.finish(self.wallet.as_deref().map(|wallet| WalletView::of(wallet, head, turn.now_ns)));
+        let wallet = self.wallet.as_deref();
+        read.finish(wallet.and_then(|wallet| WalletView::shown(turn.core, wallet, head, turn.now_ns)));
         self.decide_waiting(turn);
     }
 

@@ -12,7 +12,7 @@ use crate::options::ClientOptions;
 use crate::statement_pages::StatementPages;
 use crate::subscription::Subscription;
 use ledger::{
-    NewWallet, Outcome, Pending, Post, Reversal, Transaction, Transfer, TransferId, Void, WalletId,
+    ImportId, NewWallet, Outcome, Pending, Post, Reversal, Transaction, Transfer, TransferId, Void, WalletId,
 };
 use protocol::{
     BalanceView, EventFilter, FlagChange, Limits, Moment, NewAsset, Operation, OrdersAnswered, PendingPage,
@@ -184,6 +184,11 @@ impl Client {
     /// Replaces metadata of wallets; one outcome each, in order.
     pub async fn set_metadata(&self, changes: &[WalletMetadata]) -> Result<Vec<Outcome>, ClientError> {
         self.call_split(Operation::SetMetadata, changes, RequestRef::SetMetadata, outcomes).await
+    }
+
+    /// Closes imports, which shows their wallets; one outcome each, in order.
+    pub async fn close_imports(&self, imports: &[ImportId]) -> Result<Vec<Outcome>, ClientError> {
+        self.call_split(Operation::CloseImports, imports, RequestRef::CloseImports, outcomes).await
     }
 
     /// Reads wallets; `None` where there is no such wallet.

@@ -8,7 +8,7 @@ use crate::event_stream::EventStream;
 use crate::frame_reader::{FrameReader, ReadFault};
 use crate::options::ClientOptions;
 use ledger::{
-    NewWallet, Outcome, Pending, Post, Reversal, Transaction, Transfer, TransferId, Void, WalletId,
+    ImportId, NewWallet, Outcome, Pending, Post, Reversal, Transaction, Transfer, TransferId, Void, WalletId,
 };
 use protocol::limits::NAME_LENGTH_MAX;
 use protocol::{
@@ -335,6 +335,11 @@ impl Connection {
     /// Replaces metadata of wallets; one outcome each, in order.
     pub async fn set_metadata(&self, changes: &[WalletMetadata]) -> Result<Vec<Outcome>, ClientError> {
         self.call(RequestRef::SetMetadata(changes), outcomes).await
+    }
+
+    /// Closes imports, which shows their wallets; one outcome each, in order.
+    pub async fn close_imports(&self, imports: &[ImportId]) -> Result<Vec<Outcome>, ClientError> {
+        self.call(RequestRef::CloseImports(imports), outcomes).await
     }
 
     /// Reads wallets; `None` where there is no such wallet.
@@ -770,7 +775,8 @@ pub(crate) fn outcomes(reply: Reply) -> Option<Vec<Outcome>> {
         | Reply::CreateWallets(outcomes)
         | Reply::SetLimits(outcomes)
         | Reply::SetFlags(outcomes)
-        | Reply::SetMetadata(outcomes) => Some(outcomes),
+        | Reply::SetMetadata(outcomes)
+        | Reply::CloseImports(outcomes) => Some(outcomes),
         orders => orders_answered(orders).map(|answered| answered.outcomes),
     }
 }

@@ -4,8 +4,8 @@
 use crate::fake_server::{FakeServer, Peer, error, fake_server, limits, outcome, pong, welcome};
 use crate::{Client, ClientError, ClientOptions, Connection};
 use ledger::{
-    AssetId, Leg, Memo, Outcome, OverdraftLimit, Pending, Post, Reversal, Side, Status, Transaction,
-    Transfer, TransferId, Void, WalletFlags, WalletId,
+    AssetId, ImportId, Leg, Memo, Outcome, OverdraftLimit, Pending, Post, Reversal, Side, Status,
+    Transaction, Transfer, TransferId, Void, WalletFlags, WalletId,
 };
 use protocol::{
     BalanceView, ErrorCode, ErrorReply, FRAME_LIMIT_DEFAULT, FlagChange, FrameError, Limits, Operation,
@@ -396,6 +396,7 @@ fn numbered(request: &Request) -> Reply {
         Operation::SetLimits => Reply::SetLimits(outcomes),
         Operation::SetFlags => Reply::SetFlags(outcomes),
         Operation::SetMetadata => Reply::SetMetadata(outcomes),
+        Operation::CloseImports => Reply::CloseImports(outcomes),
         other => panic!("{other} has no outcomes"),
     }
 }
@@ -438,6 +439,7 @@ async fn every_write_is_split_and_sent_again_and_answered_in_order() {
         (@items SetLimits, $request:expr) => { $request.changes };
         (@items SetFlags, $request:expr) => { $request.changes };
         (@items SetMetadata, $request:expr) => { $request.changes };
+        (@items CloseImports, $request:expr) => { $request.imports };
         (@items $operation:ident, $request:expr) => { $request.orders };
     }
     let alone = |outcomes: Vec<Outcome>| outcomes;
@@ -479,6 +481,7 @@ async fn every_write_is_split_and_sent_again_and_answered_in_order() {
     check!(set_limits, SetLimits, limits, alone);
     check!(set_flags, SetFlags, flags, alone);
     check!(set_metadata, SetMetadata, metadata, alone);
+    check!(close_imports, CloseImports, ImportId, alone);
 }
 
 #[tokio::test(start_paused = true)]

@@ -46,6 +46,7 @@ READ_RECORDS = 22
 SUBSCRIBE = 23
 MORE_EVENTS = 24
 UNSUBSCRIBE = 25
+CLOSE_IMPORTS = 26
 ERROR = 255
 
 DEBIT_FROZEN = 1
@@ -113,6 +114,8 @@ STATUS_NAMES = {
     151: "wallet_not_found",
     152: "balance_not_zero",
     153: "holds_are_open",
+    154: "import_is_closed",
+    155: "exists_with_different_import",
     200: "debit_wallet_not_found",
     201: "debit_wallet_asset_mismatch",
     202: "debit_wallet_closed",
@@ -130,6 +133,7 @@ STATUS_NAMES = {
     301: "wallet_quarantined",
     302: "unavailable",
     303: "internal_error",
+    304: "wallet_importing",
 }
 
 ERROR_NAMES = {
@@ -166,6 +170,7 @@ EVENT_KINDS = {
     101: "wallet_created",
     102: "wallet_changed",
     103: "order_refused",
+    104: "import_closed",
 }
 """The first seven are also the kinds of orders."""
 
@@ -225,6 +230,7 @@ class NewWallet:
     overdraft_limit: Optional[int] = 0
     balance_max: int = 0
     metadata: bytes = b""
+    import_id: Id = 0
 
 
 @dataclass(frozen=True)
@@ -512,6 +518,7 @@ class Event:
     asset: Optional[Asset] = None
     wallet: Optional[NewWallet] = None
     changed: Optional[Tuple[int, Dict[str, Union[int, bytes, None]]]] = None
+    import_id: Optional[int] = None
 
 
 @dataclass(frozen=True)
@@ -580,6 +587,7 @@ class Writer:
         self.overdraft_limit(wallet.overdraft_limit)
         self.unsigned(16, wallet.balance_max)
         self.data(wallet.metadata)
+        self.id(wallet.import_id)
 
     def transfer(self, transfer: Transfer) -> None:
         self.id(transfer.id)
@@ -762,8 +770,8 @@ class Reader:
     def wallet(self) -> NewWallet:
         id, owner, asset = self.unsigned(16), self.owner(), self.unsigned(4)
         code, flags, overdraft_limit = self.unsigned(2), self.unsigned(2), self.overdraft_limit()
-        balance_max, metadata = self.unsigned(16), self.data()
-        return NewWallet(id, asset, owner, code, flags, overdraft_limit, balance_max, metadata)
+        balance_max, metadata, import_id = self.unsigned(16), self.data(), self.unsigned(16)
+        return NewWallet(id, asset, owner, code, flags, overdraft_limit, balance_max, metadata, import_id)
 
     def transfer(self) -> Transfer:
         return Transfer(
@@ -954,6 +962,8 @@ class Reader:
             return Event(seq, timestamp_ns, kind, wallet=self.wallet())
         if number == 102:
             return Event(seq, timestamp_ns, kind, changed=(self.id(), self.setting()))
+        if number == 104:
+            return Event(seq, timestamp_ns, kind, import_id=self.id())
         return Event(seq, timestamp_ns, kind, self.order(), self.outcome())
 
     def events(self) -> Events:
@@ -1092,6 +1102,10 @@ class BursarClient:
     def set_flags(self, changes: List[FlagChange]) -> List[Outcome]:
         """Freezes, unfreezes, closes and reopens wallets."""
         return self._changes(SET_FLAGS, changes, Writer.flag_change)
+
+    def close_imports(self, imports: List[Id]) -> List[Outcome]:
+        """Shows the wallets that were created under these imports."""
+        return self._changes(CLOSE_IMPORTS, imports, Writer.id)
 
     def set_metadata(self, changes: List[WalletMetadata]) -> List[Outcome]:
         """Replaces the metadata of wallets."""

@@ -2,11 +2,11 @@
 
 use crate::asset::Asset;
 use crate::change::WalletChange;
-use crate::identity::{TransferId, WalletId};
+use crate::identity::{ImportId, TransferId, WalletId};
 use crate::order::{Memo, Order, OrderKind, Pending, Post, Reversal, Transaction, Void};
 use crate::original::{Facts, Original, ReversedFacts};
 use crate::route::{HoldTerms, Route};
-use crate::status::Refusal;
+use crate::status::{Refusal, Status};
 use crate::transfer::Transfer;
 use crate::wallet::NewWallet;
 
@@ -67,6 +67,8 @@ pub enum Entry {
     },
     /// A wallet's settings were changed.
     WalletChanged(WalletChange),
+    /// An import is closed: its wallets are shown from here on.
+    ImportClosed(ImportId),
 }
 
 impl Entry {
@@ -97,6 +99,8 @@ impl Entry {
             Entry::AssetCreated(asset) => asset.check_shape(),
             Entry::WalletCreated(wallet) => wallet.check_shape(),
             Entry::WalletChanged(change) => change.check_shape(),
+            Entry::ImportClosed(ImportId::NONE) => Err(Status::IdMustNotBeZero.into()),
+            Entry::ImportClosed(_) => Ok(()),
             Entry::Transferred(transfer)
             | Entry::TransferRefused { transfer, .. }
             | Entry::Pended(Pending { transfer, .. }) => transfer.check_shape(),
@@ -127,6 +131,7 @@ impl Entry {
             Entry::AssetCreated(_)
             | Entry::WalletCreated(_)
             | Entry::WalletChanged(_)
+            | Entry::ImportClosed(_)
             | Entry::TransferRefused { .. }
             | Entry::OrderRefused { .. } => Route::None,
         }
@@ -161,7 +166,8 @@ impl Entry {
             Entry::AssetCreated(_)
             | Entry::WalletCreated(_)
             | Entry::Expired { .. }
-            | Entry::WalletChanged(_) => None,
+            | Entry::WalletChanged(_)
+            | Entry::ImportClosed(_) => None,
         }
     }
 
@@ -179,7 +185,8 @@ impl Entry {
             Entry::AssetCreated(_)
             | Entry::WalletCreated(_)
             | Entry::Expired { .. }
-            | Entry::WalletChanged(_) => return None,
+            | Entry::WalletChanged(_)
+            | Entry::ImportClosed(_) => return None,
         })
     }
 
@@ -196,6 +203,7 @@ impl Entry {
             Entry::AssetCreated(_)
             | Entry::WalletCreated(_)
             | Entry::WalletChanged(_)
+            | Entry::ImportClosed(_)
             | Entry::TransferRefused { .. }
             | Entry::OrderRefused { .. } => return None,
         })
@@ -222,6 +230,7 @@ impl Entry {
             | Entry::AssetCreated(_)
             | Entry::WalletCreated(_)
             | Entry::WalletChanged(_)
+            | Entry::ImportClosed(_)
             | Entry::TransferRefused { .. }
             | Entry::OrderRefused { .. } => Original::Neither,
         }

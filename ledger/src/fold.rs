@@ -3,10 +3,10 @@
 use crate::asset::Asset;
 use crate::decide::{Circumstances, Decision, decide};
 use crate::entry::Entry;
-use crate::identity::{AssetId, TransferId, WalletId};
+use crate::identity::{AssetId, ImportId, TransferId, WalletId};
 use crate::order::{LEGS_MAX, Order, OrderKind, Pending, Reversal};
 use crate::original::{Facts, HoldState, Original, expire, resolve};
-use crate::route::{HoldTerms, Route};
+use crate::route::{Effect, HoldTerms, Route};
 use crate::status::{Refusal, RefusalDetail, Status};
 use crate::wallet::Wallet;
 use std::collections::{BTreeMap, HashMap};
@@ -19,6 +19,8 @@ pub struct Fold {
     pub assets: BTreeMap<AssetId, (Asset, u64, u64)>,
     /// All wallets.
     pub wallets: HashMap<WalletId, Wallet>,
+    /// The imports that are closed, each with the entry that closed it and its time in nanoseconds since 1970.
+    pub imports: BTreeMap<ImportId, (u64, u64)>,
     /// All holds there ever were, with what has become of them.
     pub holds: HashMap<TransferId, (HoldTerms, HoldState)>,
     /// What was moved by those orders of which anything was moved back, and how much of it was: [`Original::Moved`].
@@ -117,7 +119,19 @@ impl Fold {
                 if self.wallets.contains_key(&terms.id) {
                     return fault(format!("creates wallet {} again", terms.id));
                 }
+                if self.imports.contains_key(&terms.import) {
+                    return fault(format!(
+                        "imports wallet {} after import {} is closed",
+                        terms.id, terms.import
+                    ));
+                }
                 self.wallets.insert(terms.id, Wallet::create(terms.clone(), seq, timestamp_ns));
+            }
+            Entry::ImportClosed(import) => {
+                if self.imports.contains_key(import) {
+                    return fault(format!("closes import {import} again"));
+                }
+                self.imports.insert(*import, (seq, timestamp_ns));
             }
             Entry::WalletChanged(change) => {
                 match change.decide(self.wallets.get(&change.wallet), timestamp_ns) {
@@ -171,7 +185,16 @@ impl Fold {
         if let Some((id, _, facts)) = entry.resolves() {
             self.check_resolution(timestamp_ns, id, &facts, entry)?;
         }
-        match self.route_refusal(timestamp_ns, &entry.route()) {
+        let route = entry.route();
+        let (group_id, _) = entry.group_and_code();
+        for part in route.parts().iter().filter(|part| !matches!(part.effect, Effect::Resolve { .. })) {
+            let takes_part =
+                |wallet: &Wallet| wallet.takes_part_in(group_id, |id| self.imports.contains_key(&id));
+            if !self.wallets.get(&part.wallet).is_none_or(takes_part) {
+                return Err(format!("moves money of wallet {}, which is being imported", part.wallet));
+            }
+        }
+        match self.route_refusal(timestamp_ns, &route) {
             Some(refusal) => Err(format!("does what is to be refused: {}", refusal.status)),
             None => Ok(()),
         }
@@ -279,6 +302,11 @@ impl Fold {
             Decision::Refuse { refusal, .. } => Some(refusal),
             Decision::Accept | Decision::Wait => None,
         })
+    }
+
+    /// Whether the wallet is part of an import that is not closed.
+    pub fn is_importing(&self, wallet: &Wallet) -> bool {
+        wallet.is_importing(|import| self.imports.contains_key(&import))
     }
 
     fn original(&self, id: TransferId) -> Option<Original> {

@@ -41,6 +41,17 @@ wide_id! {
     TransferId
 }
 
+wide_id! {
+    /// The id of an import, chosen by the client: what its wallets are imported under, and the group of the orders that give them their
+    /// opening balances. 0 for none.
+    ImportId
+}
+
+impl ImportId {
+    /// Of a wallet that was not imported.
+    pub const NONE: Self = Self(0);
+}
+
 /// The id of an asset (a currency, a token, a kind of point), chosen by the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct AssetId(pub u32);

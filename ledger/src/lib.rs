@@ -56,7 +56,7 @@ pub use change::{Setting, WalletChange};
 pub use decide::{Circumstances, Decision, OpenReservations};
 pub use entry::Entry;
 pub use fold::Fold;
-pub use identity::{AssetId, TransferId, WalletId};
+pub use identity::{AssetId, ImportId, TransferId, WalletId};
 pub use order::{Leg, Memo, Order, OrderKind, Pending, Post, Reversal, Side, Transaction, Void};
 pub use original::{Facts, HoldState, Original, ReversedFacts, Unresolved};
 pub use route::{Effect, HoldTerms, Part, Role, Route};

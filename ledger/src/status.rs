@@ -154,6 +154,10 @@ statuses! {
     BalanceNotZero = 152, "balance_not_zero";
     /// A wallet is closed only when nothing is held from it or for it. Not recorded.
     HoldsAreOpen = 153, "holds_are_open";
+    /// The import is closed: no more wallets are created under it.
+    ImportIsClosed = 154, "import_is_closed";
+    /// A wallet of this id was created under another import, or under none.
+    ExistsWithDifferentImport = 155, "exists_with_different_import";
 
     /// There is no such wallet to debit.
     DebitWalletNotFound = 200, "debit_wallet_not_found";
@@ -192,6 +196,8 @@ statuses! {
     Unavailable = 302, "unavailable";
     /// A fault of the server while this was decided; nothing was done.
     InternalError = 303, "internal_error";
+    /// A wallet of it is being imported, and the order is not of the import's group; try again when the import is closed.
+    WalletImporting = 304, "wallet_importing";
 }
 
 impl Status {

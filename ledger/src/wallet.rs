@@ -3,7 +3,7 @@
 use crate::amount::{AMOUNT_MAX, difference};
 use crate::change::{Setting, WalletChange};
 use crate::holds::{Hold, Holds};
-use crate::identity::{AssetId, WalletId};
+use crate::identity::{AssetId, ImportId, WalletId};
 use crate::order::Side;
 use crate::route::{Effect, expires_at_ns};
 use crate::status::{Refusal, Status};
@@ -113,6 +113,9 @@ pub struct NewWallet {
     pub balance_max: u128,
     /// The client's own bytes, at most [`WALLET_METADATA_MAX`].
     pub metadata: Box<[u8]>,
+    /// Under which import it is created; [`ImportId::NONE`] if under none. Until that is closed, it is not shown, and takes part only in
+    /// orders of the import's group.
+    pub import: ImportId,
 }
 
 impl NewWallet {
@@ -161,6 +164,9 @@ impl NewWallet {
         }
         if self.metadata != again.metadata {
             return Status::ExistsWithDifferentMetadata;
+        }
+        if self.import != again.import {
+            return Status::ExistsWithDifferentImport;
         }
         Status::Exists
     }
@@ -299,6 +305,16 @@ impl Wallet {
         } else {
             self.terms.overdraft_limit
         }
+    }
+
+    /// Whether it is part of an import that is not closed.
+    pub fn is_importing(&self, is_closed: impl FnOnce(ImportId) -> bool) -> bool {
+        self.terms.import != ImportId::NONE && !is_closed(self.terms.import)
+    }
+
+    /// Whether it takes part in an order of that group: an importing wallet only in those of its import.
+    pub fn takes_part_in(&self, group_id: u128, is_closed: impl FnOnce(ImportId) -> bool) -> bool {
+        group_id == self.terms.import.0 || !self.is_importing(is_closed)
     }
 
     /// Applies what the entry `seq` does to it. The decision was made before: this cannot fail.

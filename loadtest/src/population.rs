@@ -3,7 +3,7 @@
 //! above N are for wallets that are opened under load.
 
 use client::NewAsset;
-use client::ledger::{AssetId, NewWallet, OverdraftLimit, Owner, WalletFlags, WalletId};
+use client::ledger::{AssetId, ImportId, NewWallet, OverdraftLimit, Owner, WalletFlags, WalletId};
 
 /// The wallets of one seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +120,7 @@ impl Population {
             overdraft_limit: OverdraftLimit::Limited(0),
             balance_max: 0,
             metadata: Box::default(),
+            import: ImportId::NONE,
         }
     }
 }

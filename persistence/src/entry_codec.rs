@@ -11,9 +11,9 @@ use bincode::enc::write::Writer;
 use bincode::error::{DecodeError, EncodeError};
 use ledger::order::LEGS_MAX;
 use ledger::{
-    Asset, AssetCode, AssetId, Entry, HoldTerms, Leg, Memo, NewWallet, Order, OverdraftLimit, Owner, Pending,
-    Post, Refusal, RefusalDetail, Reversal, ReversedFacts, Setting, Side, Status, Transaction, Transfer,
-    TransferId, Void, WalletChange, WalletFlags, WalletId,
+    Asset, AssetCode, AssetId, Entry, HoldTerms, ImportId, Leg, Memo, NewWallet, Order, OverdraftLimit,
+    Owner, Pending, Post, Refusal, RefusalDetail, Reversal, ReversedFacts, Setting, Side, Status,
+    Transaction, Transfer, TransferId, Void, WalletChange, WalletFlags, WalletId,
 };
 
 pub(crate) const CONFIGURATION: Configuration<LittleEndian, Varint> = bincode::config::standard();
@@ -61,6 +61,9 @@ enum StoredEntry<'a> {
     WalletChanged {
         wallet: u128,
         setting: StoredSetting<'a>,
+    },
+    ImportClosed {
+        import: u128,
     },
 }
 
@@ -175,6 +178,8 @@ pub(crate) struct StoredWallet<'a> {
     overdraft_limit: Option<u128>,
     balance_max: u128,
     metadata: &'a [u8],
+    /// 0 is none.
+    import: u128,
 }
 
 #[derive(bincode::Encode, bincode::BorrowDecode)]
@@ -228,6 +233,7 @@ pub(crate) fn stored_wallet(wallet: &NewWallet) -> StoredWallet<'_> {
         overdraft_limit: stored_overdraft_limit(wallet.overdraft_limit),
         balance_max: wallet.balance_max,
         metadata: &wallet.metadata,
+        import: wallet.import.0,
     }
 }
 
@@ -244,7 +250,13 @@ pub(crate) fn loaded_wallet(stored: &StoredWallet<'_>) -> NewWallet {
         overdraft_limit: loaded_overdraft_limit(stored.overdraft_limit),
         balance_max: stored.balance_max,
         metadata: stored.metadata.into(),
+        import: ImportId(stored.import),
     }
+}
+
+/// Appends the end of an import.
+pub fn encode_import_closed(import: ImportId, out: &mut Vec<u8>) {
+    encode(&StoredEntry::ImportClosed { import: import.0 }, out);
 }
 
 /// Appends a transfer that was done.
@@ -263,6 +275,7 @@ pub fn encode_entry(entry: &Entry, out: &mut Vec<u8>) {
     let stored = match entry {
         Entry::AssetCreated(asset) => return encode_asset_created(asset, out),
         Entry::WalletCreated(wallet) => return encode_wallet_created(wallet, out),
+        Entry::ImportClosed(import) => return encode_import_closed(*import, out),
         Entry::Transferred(transfer) => return encode_transferred(transfer, out),
         Entry::TransferRefused { transfer, refusal } => {
             return encode_transfer_refused(transfer, refusal, out);
@@ -363,6 +376,7 @@ pub fn decode_entry(seq: u64, payload: &[u8]) -> Result<Entry, PersistenceError>
                 StoredSetting::Metadata(metadata) => Setting::Metadata(metadata.into()),
             },
         }),
+        StoredEntry::ImportClosed { import } => Entry::ImportClosed(ImportId(import)),
     })
 }
 
@@ -634,8 +648,9 @@ mod tests {
         let limit =
             prop_oneof![any::<u128>().prop_map(OverdraftLimit::Limited), Just(OverdraftLimit::Unlimited)];
         let metadata = prop::collection::vec(any::<u8>(), 0..=1024);
-        (any::<u128>(), owner, any::<u32>(), any::<u16>(), 0_u16..16, limit, any::<u128>(), metadata)
-            .prop_map(|(id, owner, asset, code, flags, overdraft_limit, balance_max, metadata)| NewWallet {
+        let ids = (any::<u128>(), any::<u128>());
+        (ids, owner, any::<u32>(), any::<u16>(), 0_u16..16, limit, any::<u128>(), metadata).prop_map(
+            |((id, import), owner, asset, code, flags, overdraft_limit, balance_max, metadata)| NewWallet {
                 id: WalletId(id),
                 owner,
                 asset: AssetId(asset),
@@ -644,7 +659,9 @@ mod tests {
                 overdraft_limit,
                 balance_max,
                 metadata: metadata.into(),
-            })
+                import: ImportId(import),
+            },
+        )
     }
 
     fn any_memo() -> impl Strategy<Value = Memo> {
@@ -795,6 +812,7 @@ mod tests {
             any_transaction().prop_map(Entry::TransactionDone),
             (any_order(), any_refusal()).prop_map(|(order, refusal)| Entry::OrderRefused { order, refusal }),
             any_change().prop_map(Entry::WalletChanged),
+            any::<u128>().prop_map(|import| Entry::ImportClosed(ImportId(import))),
         ]
     }
 
@@ -921,8 +939,9 @@ mod tests {
                 overdraft_limit: OverdraftLimit::Limited(5),
                 balance_max: 6,
                 metadata: [7].into(),
+                import: ImportId(8),
             }),
-            "01010101aa0304080105060107",
+            "01010101aa030408010506010708",
         );
         check(&Entry::Transferred(transfer.clone()), "020102fb2c0104050607080109");
         check(
@@ -1011,5 +1030,6 @@ mod tests {
         let flags = Setting::Flags { set: WalletFlags::CLOSED, clear: WalletFlags::CREDIT_FROZEN };
         check(&change(flags), "0b13010402");
         check(&change(Setting::Metadata([22, 23].into())), "0b1302021617");
+        check(&Entry::ImportClosed(ImportId(24)), "0c18");
     }
 }

@@ -16,7 +16,7 @@ use crate::replay::{read_entries, replay_one};
 use crate::wallet_index::WalletIndex;
 use ledger::fold::{AssetTotals, FoldFault};
 use ledger::holds::Hold;
-use ledger::{AssetId, Effect, Entry, OrderKind, Original, Position, TransferId, Wallet, WalletId};
+use ledger::{AssetId, Effect, Entry, ImportId, OrderKind, Original, Position, TransferId, Wallet, WalletId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -366,16 +366,23 @@ impl LedgerReader {
         Ok(Page { items, next })
     }
 
-    /// The entry that created a wallet; `None` if there is none up to the durable entry `seq`.
-    pub fn created_seq(&self, wallet: WalletId, seq: u64) -> Result<Option<u64>, PersistenceError> {
+    /// The entry that created a wallet, and under which import; `None` if there is none up to the durable entry `seq`.
+    pub fn creation(&self, wallet: WalletId, seq: u64) -> Result<Option<(u64, ImportId)>, PersistenceError> {
         loop {
             let view = self.books.view();
             if let Some(known) = view.wallet_without_holds(wallet)? {
-                return Ok(Some(known.created_seq).filter(|created_seq| *created_seq <= seq));
+                return Ok((known.created_seq <= seq).then_some((known.created_seq, known.terms.import)));
             }
             // One that the books have no word of was created above them, and that is the first that is known of it.
             let Some(above) = self.index.seqs_above(wallet, view.seq(), seq) else { continue };
-            return Ok(above.first().copied());
+            let Some(&created_seq) = above.first() else { return Ok(None) };
+            return match self.entry(created_seq)? {
+                Some((_, Entry::WalletCreated(terms))) => Ok(Some((created_seq, terms.import))),
+                other => {
+                    let fault = format!("is the first of wallet {wallet}, and does not create it: {other:?}");
+                    Err(FoldFault { seq: created_seq, fault }.into())
+                }
+            };
         }
     }
 

@@ -18,8 +18,8 @@ fn check(reader: &LedgerReader, ledger: &InventedLedger, seq: u64) {
     for id in ledger.fold.wallets.keys() {
         let expected = fold.wallets.get(id);
         assert_eq!(reader.wallet_as_of(*id, seq).unwrap().as_ref(), expected, "{id} as of {seq}");
-        let created_seq = expected.map(|wallet| wallet.created_seq);
-        assert_eq!(reader.created_seq(*id, seq).unwrap(), created_seq, "{id} as of {seq}");
+        let creation = expected.map(|wallet| (wallet.created_seq, wallet.terms.import));
+        assert_eq!(reader.creation(*id, seq).unwrap(), creation, "{id} as of {seq}");
         let position = expected.map(|wallet| wallet.position);
         assert_eq!(reader.position_at(*id, seq).unwrap(), position, "{id} as of {seq}");
         let rows: Vec<_> =
@@ -64,7 +64,9 @@ fn check(reader: &LedgerReader, ledger: &InventedLedger, seq: u64) {
         assert_eq!(transfers, expected.copied().collect::<Vec<_>>());
     }
     for (owner, flags) in [(None, WalletFlags::default()), (Some(Owner::Number(9)), WalletFlags::SYSTEM)] {
-        let mut query = WalletQuery { owner, flags, limit: 2, scan_max: 3, ..WalletQuery::default() };
+        let imports = Arc::new(fold.imports.keys().copied().collect());
+        let mut query =
+            WalletQuery { owner, flags, imports, limit: 2, scan_max: 3, ..WalletQuery::default() };
         let mut listed = Vec::new();
         loop {
             let page = reader.list_wallets(&query, seq).unwrap();
@@ -77,7 +79,7 @@ fn check(reader: &LedgerReader, ledger: &InventedLedger, seq: u64) {
         let mut expected: Vec<_> = fold
             .wallets
             .values()
-            .filter(|wallet| query.matches(wallet))
+            .filter(|wallet| query.matches(wallet) && !fold.is_importing(wallet))
             .map(|wallet| wallet.terms.id)
             .collect();
         expected.sort_unstable();

@@ -25,6 +25,7 @@ fn wallet(id: u128, flags: WalletFlags) -> Entry {
         overdraft_limit: OverdraftLimit::Limited(0),
         balance_max: 0,
         metadata: Box::default(),
+        import: ledger::ImportId::NONE,
     })
 }
 

@@ -7,7 +7,7 @@ use crate::limits::OPERATIONS_PER_REQUEST_MAX;
 use crate::request::RequestHead;
 use bincode::{BorrowDecode, Decode, Encode};
 use ledger::wallet::{OWNER_LENGTH_MAX, WALLET_METADATA_MAX};
-use ledger::{AssetId, NewWallet, OverdraftLimit, Owner, WalletFlags, WalletId};
+use ledger::{AssetId, ImportId, NewWallet, OverdraftLimit, Owner, WalletFlags, WalletId};
 
 const OWNER_BYTES_MAX: u32 = 4 + LENGTH_BYTES + OWNER_LENGTH_MAX as u32;
 const OVERDRAFT_LIMIT_BYTES_MAX: u32 = 4 + 16;
@@ -21,10 +21,11 @@ pub(crate) const ITEM_BYTES_MAX: u32 = 16
     + OVERDRAFT_LIMIT_BYTES_MAX
     + 16
     + LENGTH_BYTES
-    + WALLET_METADATA_MAX as u32;
+    + WALLET_METADATA_MAX as u32
+    + 16;
 
 /// The fewest bytes that an item takes: an empty owner, no overdraft limit, no metadata.
-pub(crate) const ITEM_BYTES_MIN: u32 = 16 + (4 + LENGTH_BYTES) + 4 + 2 + 2 + 4 + 16 + LENGTH_BYTES;
+pub(crate) const ITEM_BYTES_MIN: u32 = 16 + (4 + LENGTH_BYTES) + 4 + 2 + 2 + 4 + 16 + LENGTH_BYTES + 16;
 
 /// The request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +46,7 @@ pub(crate) struct NewWalletV1<'a> {
     overdraft_limit: OverdraftLimitV1,
     balance_max: u128,
     metadata: &'a [u8],
+    import: u128,
 }
 
 #[derive(Encode, BorrowDecode)]
@@ -106,6 +108,7 @@ impl<'a> From<&'a NewWallet> for NewWalletV1<'a> {
             overdraft_limit: wallet.overdraft_limit.into(),
             balance_max: wallet.balance_max,
             metadata: &wallet.metadata,
+            import: wallet.import.0,
         }
     }
 }
@@ -121,6 +124,7 @@ impl From<NewWalletV1<'_>> for NewWallet {
             overdraft_limit: wire.overdraft_limit.into(),
             balance_max: wire.balance_max,
             metadata: wire.metadata.into(),
+            import: ImportId(wire.import),
         }
     }
 }

@@ -12,8 +12,8 @@ use crate::orders_answered::POSITIONS_MAX;
 use crate::outcome::{OUTCOME_BYTES_MAX, OutcomeV1};
 use bincode::{BorrowDecode, Decode, Encode};
 use ledger::{
-    Asset, AssetCode, AssetId, Effect, Entry, NewWallet, Order, OrderKind, Outcome, Refusal, RefusalDetail,
-    Route, Setting, Side, Status, TransferId, WalletChange, WalletFlags, WalletId,
+    Asset, AssetCode, AssetId, Effect, Entry, ImportId, NewWallet, Order, OrderKind, Outcome, Refusal,
+    RefusalDetail, Route, Setting, Side, Status, TransferId, WalletChange, WalletFlags, WalletId,
 };
 use std::fmt;
 
@@ -76,6 +76,8 @@ pub enum Happening {
     WalletCreated(NewWallet),
     /// Settings of a wallet were changed.
     WalletChanged(WalletChange),
+    /// An import was closed: its wallets are shown from here on.
+    ImportClosed(ImportId),
 }
 
 /// What an entry does to one wallet.
@@ -130,11 +132,13 @@ pub enum EventKind {
     WalletChanged,
     /// An order of any kind was refused for good.
     OrderRefused,
+    /// An import was closed.
+    ImportClosed,
 }
 
 impl EventKind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Done(OrderKind::Transfer),
         Self::Done(OrderKind::Pending),
         Self::Done(OrderKind::Post),
@@ -146,6 +150,7 @@ impl EventKind {
         Self::WalletCreated,
         Self::WalletChanged,
         Self::OrderRefused,
+        Self::ImportClosed,
     ];
 
     /// The number on the wire.
@@ -156,6 +161,7 @@ impl EventKind {
             Self::WalletCreated => 101,
             Self::WalletChanged => 102,
             Self::OrderRefused => 103,
+            Self::ImportClosed => 104,
         }
     }
 
@@ -172,6 +178,7 @@ impl EventKind {
             Self::WalletCreated => "wallet_created",
             Self::WalletChanged => "wallet_changed",
             Self::OrderRefused => "order_refused",
+            Self::ImportClosed => "import_closed",
         }
     }
 }
@@ -210,6 +217,7 @@ impl Event {
             Entry::AssetCreated(asset) => Happening::AssetCreated(asset),
             Entry::WalletCreated(wallet) => Happening::WalletCreated(wallet),
             Entry::WalletChanged(change) => Happening::WalletChanged(change),
+            Entry::ImportClosed(import) => Happening::ImportClosed(import),
             Entry::Expired { pending_id, .. } => Happening::HoldExpired { pending_id, movements },
             entry => {
                 let (order, refusal) = entry.into_order().expect("all others are of orders");
@@ -237,6 +245,7 @@ impl Event {
             Happening::AssetCreated(_) => EventKind::AssetCreated,
             Happening::WalletCreated(_) => EventKind::WalletCreated,
             Happening::WalletChanged(_) => EventKind::WalletChanged,
+            Happening::ImportClosed(_) => EventKind::ImportClosed,
         }
     }
 
@@ -252,7 +261,8 @@ impl Event {
             Happening::HoldExpired { .. }
             | Happening::AssetCreated(_)
             | Happening::WalletCreated(_)
-            | Happening::WalletChanged(_) => None,
+            | Happening::WalletChanged(_)
+            | Happening::ImportClosed(_) => None,
         }
     }
 
@@ -263,7 +273,8 @@ impl Event {
             Happening::OrderRefused { .. }
             | Happening::AssetCreated(_)
             | Happening::WalletCreated(_)
-            | Happening::WalletChanged(_) => &[],
+            | Happening::WalletChanged(_)
+            | Happening::ImportClosed(_) => &[],
         }
     }
 
@@ -274,7 +285,7 @@ impl Event {
                 movements.iter().any(|movement| wallets.contains(&movement.wallet))
             }
             Happening::OrderRefused { order, .. } => names_any(order, wallets),
-            Happening::AssetCreated(_) => false,
+            Happening::AssetCreated(_) | Happening::ImportClosed(_) => false,
             Happening::WalletCreated(terms) => wallets.contains(&terms.id),
             Happening::WalletChanged(change) => wallets.contains(&change.wallet),
         }
@@ -424,6 +435,10 @@ pub(crate) fn put_event(buffer: &mut Vec<u8>, event: &Event) {
             put(buffer, event.kind().number());
             put(buffer, WalletChangeV1::from(change));
         }
+        Happening::ImportClosed(import) => {
+            put(buffer, event.kind().number());
+            put(buffer, import.0);
+        }
     }
 }
 
@@ -458,6 +473,7 @@ pub(crate) fn event(reader: &mut BodyReader<'_>) -> Result<Event, FrameError> {
         }
         EventKind::WalletCreated => Happening::WalletCreated(reader.value::<NewWalletV1<'_>>()?.into()),
         EventKind::WalletChanged => Happening::WalletChanged(reader.value::<WalletChangeV1<'_>>()?.into()),
+        EventKind::ImportClosed => Happening::ImportClosed(ImportId(reader.value()?)),
     };
     Ok(Event { seq, timestamp_ns, what })
 }

@@ -72,6 +72,7 @@ pub const fn batch_max(operation: Operation, frame_limit: u32) -> u32 {
         Operation::SetLimits => (set_limits::ITEM_BYTES_MAX, OUTCOME_BYTES_MAX),
         Operation::SetFlags => (set_flags::ITEM_BYTES, OUTCOME_BYTES_MAX),
         Operation::SetMetadata => (set_metadata::ITEM_BYTES_MAX, OUTCOME_BYTES_MAX),
+        Operation::CloseImports => (ID_BYTES, OUTCOME_BYTES_MAX),
         Operation::BalancesAt => (ID_BYTES, balances_at::ANSWER_BYTES_MAX),
     };
     // The most that a batch carries beside its items: head, flag and length; in the reply two lengths. What is asked of
@@ -183,9 +184,10 @@ mod tests {
         check(Operation::CreateTransfers, FRAME_HARD_MAX, 8_190);
         check(Operation::CreateTransfers, FRAME_LIMIT_MIN, 22);
         check(Operation::CreateAssets, FRAME_LIMIT_DEFAULT, 8_190);
-        check(Operation::CreateWallets, FRAME_LIMIT_DEFAULT, 3_590);
+        check(Operation::CreateWallets, FRAME_LIMIT_DEFAULT, 3_542);
         check(Operation::CreateWallets, FRAME_HARD_MAX, 8_190);
-        check(Operation::LookupWallets, FRAME_LIMIT_DEFAULT, 3_251);
+        check(Operation::LookupWallets, FRAME_LIMIT_DEFAULT, 3_211);
+        check(Operation::CloseImports, FRAME_LIMIT_DEFAULT, 8_190);
         check(Operation::LookupWallets, FRAME_LIMIT_MIN, 6);
         check(Operation::LookupTransfers, FRAME_LIMIT_DEFAULT, 1_494);
         check(Operation::CreateTransactions, FRAME_LIMIT_DEFAULT, 728);

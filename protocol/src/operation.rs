@@ -62,11 +62,13 @@ pub enum Operation {
     MoreEvents = 24,
     /// Ends a subscription.
     Unsubscribe = 25,
+    /// Closes imports, which shows their wallets.
+    CloseImports = 26,
 }
 
 impl Operation {
     /// All operations, in the order of their numbers.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Hello,
         Self::CreateAssets,
         Self::CreateWallets,
@@ -92,10 +94,11 @@ impl Operation {
         Self::Subscribe,
         Self::MoreEvents,
         Self::Unsubscribe,
+        Self::CloseImports,
     ];
 
     /// The operations whose requests are batches.
-    pub const BATCHED: [Self; 15] = [
+    pub const BATCHED: [Self; 16] = [
         Self::CreateAssets,
         Self::CreateWallets,
         Self::LookupWallets,
@@ -111,6 +114,7 @@ impl Operation {
         Self::SetFlags,
         Self::SetMetadata,
         Self::BalancesAt,
+        Self::CloseImports,
     ];
 
     /// The message type of its request.
@@ -170,7 +174,8 @@ impl Operation {
             | Self::CreateTransactions
             | Self::SetLimits
             | Self::SetFlags
-            | Self::SetMetadata => true,
+            | Self::SetMetadata
+            | Self::CloseImports => true,
         }
     }
 
@@ -202,6 +207,7 @@ impl Operation {
             Self::Subscribe => "subscribe",
             Self::MoreEvents => "more_events",
             Self::Unsubscribe => "unsubscribe",
+            Self::CloseImports => "close_imports",
         }
     }
 }
@@ -224,7 +230,7 @@ mod tests {
             assert_eq!(Operation::from_request_type(operation.reply_type()), None);
             assert_eq!(Operation::from_reply_type(operation.request_type()), None);
         }
-        for message_type in [0, 26, REPLY_BIT, ERROR_MESSAGE_TYPE] {
+        for message_type in [0, 27, REPLY_BIT, ERROR_MESSAGE_TYPE] {
             assert_eq!(Operation::from_request_type(message_type), None);
             assert_eq!(Operation::from_reply_type(message_type), None);
         }

@@ -74,6 +74,8 @@ pub enum Reply {
     MoreEvents(u64),
     /// Answers `unsubscribe`: how far the subscription has come.
     Unsubscribe(u64),
+    /// Answers `close_imports`.
+    CloseImports(Vec<Outcome>),
     /// Answers anything.
     Error(ErrorReply),
 }
@@ -107,6 +109,7 @@ impl Reply {
             Self::Events(_) => Operation::Subscribe,
             Self::MoreEvents(_) => Operation::MoreEvents,
             Self::Unsubscribe(_) => Operation::Unsubscribe,
+            Self::CloseImports(_) => Operation::CloseImports,
             Self::Error(_) => return None,
         })
     }
@@ -131,7 +134,8 @@ impl Reply {
             | Self::CreateWallets(outcomes)
             | Self::SetLimits(outcomes)
             | Self::SetFlags(outcomes)
-            | Self::SetMetadata(outcomes) => outcomes.len(),
+            | Self::SetMetadata(outcomes)
+            | Self::CloseImports(outcomes) => outcomes.len(),
             Self::LookupWallets(views) => views.len(),
             Self::CreateTransfers(answered)
             | Self::CreatePending(answered)
@@ -185,6 +189,7 @@ impl Reply {
             | Self::Events(_)
             | Self::MoreEvents(_)
             | Self::Unsubscribe(_)
+            | Self::CloseImports(_)
             | Self::Error(_) => None,
         }
     }
@@ -203,7 +208,8 @@ pub fn encode_reply(request_id: u64, reply: &Reply, frame_limit: u32, buffer: &m
         | Reply::CreateWallets(outcomes)
         | Reply::SetLimits(outcomes)
         | Reply::SetFlags(outcomes)
-        | Reply::SetMetadata(outcomes) => orders_answered::write_outcomes(body, outcomes),
+        | Reply::SetMetadata(outcomes)
+        | Reply::CloseImports(outcomes) => orders_answered::write_outcomes(body, outcomes),
         Reply::LookupWallets(views) => lookup_wallets::write_reply(body, views),
         Reply::CreateTransfers(answered)
         | Reply::CreatePending(answered)
@@ -269,5 +275,6 @@ pub fn decode_reply(message_type: u8, body: &[u8]) -> Result<Reply, FrameError> 
         Operation::Subscribe => Reply::Events(query::read_reply(body, subscribe::answer)?),
         Operation::MoreEvents => Reply::MoreEvents(more_events::read_reply(body)?),
         Operation::Unsubscribe => Reply::Unsubscribe(unsubscribe::read_reply(body)?),
+        Operation::CloseImports => Reply::CloseImports(orders_answered::read_outcomes(body)?),
     })
 }

@@ -5,6 +5,7 @@ use crate::balances::Balances;
 use crate::balances_at::{self, BalancesAt, Moment};
 use crate::batch::{ChangeBatch, OrderBatch};
 use crate::body::{BodyReader, put, put_sequence};
+use crate::close_imports::CloseImports;
 use crate::create_assets::{self, CreateAssets, NewAsset};
 use crate::create_wallets::{self, CreateWallets};
 use crate::error_reply::{ErrorCode, ErrorReply};
@@ -28,7 +29,9 @@ use crate::{
     create_pending, create_transactions, create_transfers, post_pending, reverse, unsubscribe, void_pending,
 };
 use bincode::{Decode, Encode};
-use ledger::{NewWallet, Pending, Post, Reversal, Transaction, Transfer, TransferId, Void, WalletId};
+use ledger::{
+    ImportId, NewWallet, Pending, Post, Reversal, Transaction, Transfer, TransferId, Void, WalletId,
+};
 
 /// What every request but hello begins with. Its fields stand on the wire as they are here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Encode, Decode)]
@@ -92,6 +95,8 @@ pub enum Request {
     MoreEvents(Query<MoreEvents>),
     /// Ends the subscription that the request of this id began.
     Unsubscribe(Query<u64>),
+    /// Closes imports, which shows their wallets.
+    CloseImports(CloseImports),
 }
 
 /// A request after hello, as the client has it.
@@ -180,6 +185,8 @@ pub enum RequestRef<'a> {
     MoreEvents(MoreEvents),
     /// Ends the subscription that the request of this id began.
     Unsubscribe(u64),
+    /// Closes imports, which shows their wallets.
+    CloseImports(&'a [ImportId]),
 }
 
 impl Request {
@@ -211,6 +218,7 @@ impl Request {
             Self::Subscribe(_) => Operation::Subscribe,
             Self::MoreEvents(_) => Operation::MoreEvents,
             Self::Unsubscribe(_) => Operation::Unsubscribe,
+            Self::CloseImports(_) => Operation::CloseImports,
         }
     }
 
@@ -241,6 +249,7 @@ impl Request {
             Self::Subscribe(query) => query.head,
             Self::MoreEvents(query) => query.head,
             Self::Unsubscribe(query) => query.head,
+            Self::CloseImports(request) => request.head,
         }
     }
 
@@ -272,6 +281,7 @@ impl Request {
             Self::SetLimits(request) => request.changes.len(),
             Self::SetFlags(request) => request.changes.len(),
             Self::SetMetadata(request) => request.changes.len(),
+            Self::CloseImports(request) => request.imports.len(),
         }
     }
 
@@ -327,6 +337,7 @@ impl Request {
             Self::Subscribe(query) => RequestRef::Subscribe(&query.what),
             Self::MoreEvents(query) => RequestRef::MoreEvents(query.what),
             Self::Unsubscribe(query) => RequestRef::Unsubscribe(query.what),
+            Self::CloseImports(request) => RequestRef::CloseImports(&request.imports),
         })
     }
 }
@@ -359,6 +370,7 @@ impl RequestRef<'_> {
             Self::Subscribe(_) => Operation::Subscribe,
             Self::MoreEvents(_) => Operation::MoreEvents,
             Self::Unsubscribe(_) => Operation::Unsubscribe,
+            Self::CloseImports(_) => Operation::CloseImports,
         }
     }
 
@@ -387,6 +399,7 @@ impl RequestRef<'_> {
             Self::SetLimits(changes) => changes.len(),
             Self::SetFlags(changes) => changes.len(),
             Self::SetMetadata(changes) => changes.len(),
+            Self::CloseImports(imports) => imports.len(),
         }
     }
 
@@ -416,7 +429,8 @@ impl RequestRef<'_> {
             | Self::ReadRecords(_)
             | Self::Subscribe(_)
             | Self::MoreEvents(_)
-            | Self::Unsubscribe(_) => false,
+            | Self::Unsubscribe(_)
+            | Self::CloseImports(_) => false,
         }
     }
 }
@@ -463,6 +477,10 @@ pub fn decode_request(message_type: u8, body: &[u8]) -> Result<Request, FrameErr
         Operation::Subscribe => Request::Subscribe(query::read_request(body, subscribe::what)?),
         Operation::MoreEvents => Request::MoreEvents(query::read_request(body, more_events::what)?),
         Operation::Unsubscribe => Request::Unsubscribe(query::read_request(body, unsubscribe::what)?),
+        Operation::CloseImports => {
+            let (head, imports) = read_ids(body, ImportId)?;
+            Request::CloseImports(CloseImports { head, imports })
+        }
     })
 }
 
@@ -511,6 +529,7 @@ pub fn encode_request(
             write_ids(body, head, ids.iter().map(|id| id.0));
         }
         RequestRef::LookupTransfers(ids) => write_ids(body, head, ids.iter().map(|id| id.0)),
+        RequestRef::CloseImports(ids) => write_ids(body, head, ids.iter().map(|id| id.0)),
         RequestRef::TrialBalance | RequestRef::Ping => put(body, head),
         RequestRef::BalancesAt { at, ids } => {
             put(body, head);

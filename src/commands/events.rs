@@ -49,6 +49,7 @@ fn event_line(event: &Event) -> String {
         Happening::WalletCreated(terms) => {
             format!("{} of {} in asset {}", terms.id, owner_text(&terms.owner), terms.asset)
         }
+        Happening::ImportClosed(import) => format!("import {import}"),
         Happening::WalletChanged(change) => format!("{} {}", change.wallet, setting_text(&change.setting)),
     };
     format!("{} {} {} {what}", event.seq, time(event.timestamp_ns), event.kind())
@@ -131,6 +132,7 @@ pub(super) fn event_details(event: &Event) -> Option<Value> {
             let metadata = bytes_text(&terms.metadata);
             json!({ "wallet": with_terms(terms, json!({ "metadata": metadata })) })
         }
+        Happening::ImportClosed(import) => json!({ "import": import.to_string() }),
         Happening::WalletChanged(change) => {
             json!({ "wallet": change.wallet.to_string(), "setting": setting_json(&change.setting) })
         }

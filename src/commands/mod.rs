@@ -9,6 +9,7 @@ pub mod config;
 pub mod events;
 pub mod export;
 pub mod hold;
+pub mod import;
 pub mod man;
 mod order_report;
 pub mod ping;
@@ -199,6 +200,17 @@ fn bytes_text(bytes: &[u8]) -> String {
     }
 }
 
+/// The bytes that [`bytes_text`] has told so. What is no hexadecimal behind `\\x` is text, too.
+fn unhex(text: &str) -> Vec<u8> {
+    let digits = text.strip_prefix("\\x").filter(|digits| digits.len().is_multiple_of(2));
+    let bytes = digits.and_then(|digits| {
+        let digit = |byte: u8| char::from(byte).to_digit(16);
+        let pairs = digits.as_bytes().chunks(2);
+        pairs.map(|pair| Some((digit(pair[0])? * 16 + digit(pair[1])?) as u8)).collect::<Option<Vec<u8>>>()
+    });
+    bytes.unwrap_or_else(|| text.as_bytes().to_vec())
+}
+
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::new(), |mut text, byte| {
@@ -223,7 +235,10 @@ mod tests {
 
     #[test]
     fn bytes_are_told_so_that_nothing_is_lost() {
-        let check = |bytes: &[u8], expected: &str| assert_eq!(bytes_text(bytes), expected);
+        let check = |bytes: &[u8], expected: &str| {
+            assert_eq!(bytes_text(bytes), expected);
+            assert_eq!(unhex(expected), bytes);
+        };
         check(b"", "");
         check("Gr\u{fc}\u{df}e".as_bytes(), "Gr\u{fc}\u{df}e");
         check(&[0xff, 0x00], "\\xff00");

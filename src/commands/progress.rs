@@ -11,7 +11,19 @@ const PLAIN_LINE_INTERVAL: Duration = Duration::from_secs(2);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
     Entries,
+    Wallets,
     Bytes,
+}
+
+impl Unit {
+    /// Behind a number.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Entries => " entries",
+            Self::Wallets => " wallets",
+            Self::Bytes => "",
+        }
+    }
 }
 
 /// Progress of one piece of work. It is gone from a terminal when it is dropped.
@@ -31,15 +43,20 @@ impl Progress {
         let bar = stderr().is_terminal().then(|| {
             let goal = (goal > 0).then_some(goal);
             let bar = ProgressBar::with_draw_target(goal, ProgressDrawTarget::stderr());
+            let name = unit.name();
             let template = match (goal, unit) {
-                (Some(_), Unit::Entries) => {
-                    "{msg} {bar:24} {percent:>3}% {human_pos} of {human_len} entries {eta} left"
+                (Some(_), Unit::Bytes) => {
+                    "{msg} {bar:24} {percent:>3}% {bytes} of {total_bytes} {eta} left".to_owned()
                 }
-                (Some(_), Unit::Bytes) => "{msg} {bar:24} {percent:>3}% {bytes} of {total_bytes} {eta} left",
-                (None, Unit::Entries) => "{spinner} {msg} {human_pos} entries",
-                (None, Unit::Bytes) => "{spinner} {msg} {bytes}",
+                (None, Unit::Bytes) => "{spinner} {msg} {bytes}".to_owned(),
+                (Some(_), _) => {
+                    format!(
+                        "{{msg}} {{bar:24}} {{percent:>3}}% {{human_pos}} of {{human_len}}{name} {{eta}} left"
+                    )
+                }
+                (None, _) => format!("{{spinner}} {{msg}} {{human_pos}}{name}"),
             };
-            bar.set_style(ProgressStyle::with_template(template).expect("the template is right"));
+            bar.set_style(ProgressStyle::with_template(&template).expect("the template is right"));
             bar.set_message(what);
             bar
         });
@@ -59,10 +76,10 @@ impl Progress {
 
     fn line(&self, done: u64) -> String {
         let amount = |count: u64| match self.unit {
-            Unit::Entries => count.to_string(),
+            Unit::Entries | Unit::Wallets => count.to_string(),
             Unit::Bytes => HumanBytes(count).to_string(),
         };
-        let unit = if self.unit == Unit::Entries { " entries" } else { "" };
+        let unit = self.unit.name();
         match self.goal {
             0 => format!("{}: {}{unit}", self.what, amount(done)),
             goal => format!("{}: {} of {}{unit}", self.what, amount(done), amount(goal)),
@@ -87,6 +104,7 @@ mod tests {
         let line = |unit, goal| Progress::begin("folding", unit, goal).line(1 << 20);
         assert_eq!(line(Unit::Entries, 0), "folding: 1048576 entries");
         assert_eq!(line(Unit::Entries, 2_000_000), "folding: 1048576 of 2000000 entries");
+        assert_eq!(line(Unit::Wallets, 0), "folding: 1048576 wallets");
         assert_eq!(line(Unit::Bytes, 3 << 20), "folding: 1.00 MiB of 3.00 MiB");
     }
 }

@@ -5,9 +5,9 @@ use super::{
     print, print_json, report_refusal, statement, table, time, wallet_list,
 };
 use crate::command_line::{ClientFlags, FrozenSides, WalletCommand};
-use anyhow::{Context, bail};
+use anyhow::Context;
 use client::{ClientError, FlagChange, Moment, PositionsAt, WalletLimits, WalletMetadata, WalletView};
-use ledger::{AssetId, NewWallet, Outcome, OverdraftLimit, Owner, Position, WalletFlags, WalletId};
+use ledger::{AssetId, ImportId, NewWallet, Outcome, OverdraftLimit, Owner, Position, WalletFlags, WalletId};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 use uuid::Uuid;
@@ -42,9 +42,10 @@ pub async fn run(command: WalletCommand) -> anyhow::Result<ExitCode> {
                     .iter()
                     .filter(|(set, _)| *set)
                     .fold(WalletFlags::default(), |all, (_, flag)| all.with(*flag)),
-                overdraft_limit: parse_overdraft_limit(&overdraft_limit)?,
+                overdraft_limit: parse_overdraft_limit(&overdraft_limit).map_err(anyhow::Error::msg)?,
                 balance_max,
                 metadata: metadata.into_bytes().into(),
+                import: ImportId::NONE,
             };
             create(wallet, &client).await
         }
@@ -60,7 +61,7 @@ pub async fn run(command: WalletCommand) -> anyhow::Result<ExitCode> {
         }
         WalletCommand::Statement(arguments) => statement::run(arguments).await,
         WalletCommand::SetLimits { id, overdraft_limit, balance_max, client: flags } => {
-            let overdraft_limit = parse_overdraft_limit(&overdraft_limit)?;
+            let overdraft_limit = parse_overdraft_limit(&overdraft_limit).map_err(anyhow::Error::msg)?;
             let client = connect(&flags).await?;
             let limits = WalletLimits { wallet: id, overdraft_limit, balance_max };
             report_change(id, client.set_limits(&[limits]).await, &flags)
@@ -263,7 +264,7 @@ fn view_json(view: &WalletView) -> Value {
 }
 
 /// A UUID or an integer is a number; anything else is taken as it is.
-fn parse_owner(text: &str) -> Owner {
+pub(super) fn parse_owner(text: &str) -> Owner {
     match text.parse::<WalletId>() {
         Ok(id) => Owner::Number(id.0),
         Err(_) => Owner::Bytes(text.as_bytes().into()),
@@ -281,6 +282,9 @@ pub(super) fn with_terms(terms: &NewWallet, more: Value) -> Value {
         "overdraft_limit": overdraft_text(terms.overdraft_limit),
         "balance_max": terms.balance_max.to_string(),
     });
+    if terms.import != ImportId::NONE {
+        fields["import"] = terms.import.to_string().into();
+    }
     if let (Value::Object(fields), Value::Object(more)) = (&mut fields, more) {
         fields.extend(more);
     }
@@ -295,14 +299,12 @@ pub(super) fn owner_text(owner: &Owner) -> String {
     }
 }
 
-fn parse_overdraft_limit(text: &str) -> anyhow::Result<OverdraftLimit> {
+pub(super) fn parse_overdraft_limit(text: &str) -> Result<OverdraftLimit, String> {
     if text == "unlimited" {
         return Ok(OverdraftLimit::Unlimited);
     }
-    match text.parse() {
-        Ok(limit) => Ok(OverdraftLimit::Limited(limit)),
-        Err(_) => bail!("--overdraft-limit is an integer or `unlimited`, not `{text}`"),
-    }
+    let limit = text.parse().map(OverdraftLimit::Limited);
+    limit.map_err(|_| format!("an overdraft limit is an integer or `unlimited`, not `{text}`"))
 }
 
 pub(super) fn overdraft_text(limit: OverdraftLimit) -> String {

@@ -30,6 +30,7 @@ pub(crate) fn wallet(id: u128) -> NewWallet {
         overdraft_limit: OverdraftLimit::Limited(0),
         balance_max: 0,
         metadata: Box::default(),
+        import: ledger::ImportId::NONE,
     }
 }
 

@@ -314,8 +314,19 @@ fn check_events(server: &Server) {
 
 #[test]
 fn completions_and_manual_pages_know_every_command() {
-    let commands =
-        ["serve", "wallet", "transfer", "hold", "post", "void", "reverse", "transaction", "events", "verify"];
+    let commands = [
+        "serve",
+        "wallet",
+        "transfer",
+        "hold",
+        "post",
+        "void",
+        "reverse",
+        "transaction",
+        "events",
+        "verify",
+        "import",
+    ];
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let script = run(bursar().args(["completions", shell]));
         assert_eq!(script.code, Some(0), "{script:?}");

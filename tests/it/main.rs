@@ -16,6 +16,7 @@
 //! | `http`, `command_line` | what operators and people see |
 //! | `supervision` | that a wallet which panics is rebuilt, and others go on; and what ends the process |
 //! | `backup` | that a backup is whole, and what is restored from it is that ledger |
+//! | `import` | that an import is shown all at once, and goes on when it was cut off |
 //! | `export` | that what is exported is what was decided, in every form |
 //! | `stopping`, `leaks` | how a server stops, and that nothing of it is left behind |
 //! | `backpressure` | that a client which reads nothing is not read from |
@@ -42,6 +43,7 @@ mod events;
 mod export;
 mod fault;
 mod http;
+mod import;
 mod io_faults;
 mod leaks;
 mod linearizability;

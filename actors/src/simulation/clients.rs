@@ -5,9 +5,9 @@
 
 use crate::request::Operations;
 use ledger::{
-    Asset, AssetCode, AssetId, Leg, Memo, NewWallet, Order, OverdraftLimit, Owner, Pending, Post, Refusal,
-    Reversal, Setting, Side, Status, Transaction, Transfer, TransferId, Void, WalletChange, WalletFlags,
-    WalletId,
+    Asset, AssetCode, AssetId, ImportId, Leg, Memo, NewWallet, Order, OverdraftLimit, Owner, Pending, Post,
+    Refusal, Reversal, Setting, Side, Status, Transaction, Transfer, TransferId, Void, WalletChange,
+    WalletFlags, WalletId,
 };
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
@@ -18,6 +18,7 @@ use rand::{Rng, SeedableRng};
 pub(super) enum Asked {
     Assets(Vec<Result<Asset, Refusal>>),
     Wallets(Vec<NewWallet>),
+    Imports(Vec<ImportId>),
     Changes(Vec<WalletChange>),
     Orders { orders: Vec<Order>, with_balances: bool },
     ReadWallets(Vec<WalletId>),
@@ -30,6 +31,7 @@ impl Asked {
         match self.clone() {
             Asked::Assets(assets) => Operations::CreateAssets(assets),
             Asked::Wallets(wallets) => Operations::CreateWallets(wallets),
+            Asked::Imports(imports) => Operations::CloseImports(imports),
             Asked::Changes(changes) => Operations::ChangeWallets(changes),
             Asked::Orders { orders, with_balances } => Operations::Orders { orders, with_balances },
             Asked::ReadWallets(ids) => Operations::LookupWallets(ids),
@@ -76,9 +78,13 @@ impl Clients {
                 if self.rng.random_ratio(1, 4) {
                     terms.code += 1;
                 }
+                if self.rng.random_ratio(1, 4) {
+                    terms.import = ImportId(self.rng.random_range(0..=2));
+                }
                 Asked::Wallets(vec![terms.clone(), terms])
             }
-            4..20 => {
+            4 => Asked::Imports(vec![ImportId(self.rng.random_range(0..=2))]),
+            5..20 => {
                 let count = self.rng.random_range(1..=3);
                 Asked::ReadWallets((0..count).map(|_| self.wallet()).collect())
             }
@@ -209,7 +215,7 @@ impl Clients {
             credit_wallet,
             asset: AssetId(if self.rng.random_ratio(1, 40) { 2 } else { 1 }),
             amount: self.rng.random_range(0..=20),
-            group_id: 0,
+            group_id: u128::from(self.rng.random_ratio(1, 3)),
             code: 0,
             effective_at_ns: 0,
             metadata: Box::default(),
@@ -239,6 +245,8 @@ impl Clients {
             overdraft_limit: OverdraftLimit::Limited(if id == 3 { 25 } else { 0 }),
             balance_max: if id == 4 { 30 } else { 0 },
             metadata: Box::default(),
+            // Not shown until that is closed.
+            import: ImportId(u128::from(id == 5)),
         }
     }
 }

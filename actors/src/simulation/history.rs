@@ -86,6 +86,7 @@ impl History {
                 (Some(kind), _, _) => kind.name(),
                 (None, Some(refusal), _) => refusal.status.name(),
                 (None, None, Entry::WalletChanged(_)) => "change",
+                (None, None, Entry::ImportClosed(_)) => "close_import",
                 _ => continue,
             };
             *kinds.entry(name).or_default() += 1;
@@ -143,6 +144,18 @@ impl History {
         let states = self.wallets.get(&id)?;
         let after = states.partition_point(|(changed, _)| *changed <= seq);
         Some(&states[after.checked_sub(1)?].1)
+    }
+
+    /// Whether the wallet is there and shown as of an entry.
+    pub(super) fn shows_at(&self, id: WalletId, seq: u64) -> bool {
+        let closed_by = |import| self.fold.imports.get(&import).is_some_and(|(closed, _)| *closed <= seq);
+        self.wallet_at(id, seq).is_some_and(|wallet| !wallet.is_importing(closed_by))
+    }
+
+    /// Whether a wallet was still being imported, or is since, under another import than this group.
+    pub(super) fn imports_beside(&self, group_id: u128, seq: u64) -> bool {
+        let closed_by = |import| self.fold.imports.get(&import).is_some_and(|(closed, _)| *closed <= seq);
+        self.fold.wallets.values().any(|wallet| !wallet.takes_part_in(group_id, closed_by))
     }
 
     /// The totals as of an entry.

@@ -8,7 +8,8 @@ use super::history::History;
 use crate::request::{Answer, Progress, TransferView, WalletView};
 use ledger::original::Original;
 use ledger::{
-    Entry, HoldState, Order, Outcome, Refusal, RefusalDetail, Status, TransferId, WalletChange, WalletId,
+    Entry, HoldState, ImportId, Order, Outcome, Refusal, RefusalDetail, Status, TransferId, WalletChange,
+    WalletId,
 };
 
 /// A request and its answer.
@@ -60,6 +61,10 @@ pub(super) fn check(call: &Call, answer: Answer, history: &History, troubles: Tr
                     assert!(known.is_none_or(|(_, seq, _)| *seq > call.known_seq), "{terms:?} {outcome:?}");
                     0
                 }
+                Status::ImportIsClosed => {
+                    assert!(history.fold().imports.contains_key(&terms.import), "{terms:?} {outcome:?}");
+                    not_journaled(outcome, Status::ImportIsClosed.into())
+                }
                 status => match (troubled(call, outcome, troubles), entry_if_any(history, outcome)) {
                     (true, None) => 0,
                     (_, Some(Entry::WalletCreated(first))) => {
@@ -68,6 +73,24 @@ pub(super) fn check(call: &Call, answer: Answer, history: &History, troubles: Tr
                     }
                     _ => panic!("{terms:?} is answered {outcome:?}"),
                 },
+            });
+            newest(checked)
+        }
+        (Asked::Imports(imports), Answer::Outcomes { outcomes, .. }) => {
+            assert_eq!(outcomes.len(), imports.len());
+            let checked = imports.iter().zip(&outcomes).map(|(import, outcome)| match outcome.status {
+                Status::Created | Status::Exists => {
+                    assert_eq!(entry(history, outcome), &Entry::ImportClosed(*import));
+                    new_or_replayed(call, outcome)
+                }
+                Status::IdMustNotBeZero => {
+                    assert_eq!(*import, ImportId::NONE);
+                    not_journaled(outcome, Status::IdMustNotBeZero.into())
+                }
+                _ => {
+                    assert!(troubled(call, outcome, troubles), "{import} is answered {outcome:?}");
+                    0
+                }
             });
             newest(checked)
         }
@@ -169,6 +192,10 @@ fn check_order(call: &Call, order: &Order, outcome: &Outcome, history: &History,
     if let Err(refusal) = order.check_shape() {
         return not_journaled(outcome, refusal);
     }
+    if outcome.status == Status::WalletImporting {
+        assert!(history.imports_beside(order.notes().0, call.known_seq), "{order:?} is answered {outcome:?}");
+        return not_journaled(outcome, Status::WalletImporting.into());
+    }
     if outcome.seq == 0 {
         assert!(troubled(call, outcome, troubles), "{order:?} is answered {outcome:?}");
         return 0;
@@ -241,14 +268,15 @@ fn check_change(
 fn check_wallet(call: &Call, id: WalletId, view: Option<&WalletView>, history: &History) -> u64 {
     let Some(view) = view else {
         assert!(
-            history.wallet_at(id, call.known_seq).is_none(),
-            "wallet {id} is not found, and was known at {}",
+            !history.shows_at(id, call.known_seq),
+            "wallet {id} is not found, and was shown at {}",
             call.known_seq
         );
         return 0;
     };
     assert!(view.as_of_seq >= call.known_seq, "{view:?} is older than entry {}", call.known_seq);
     assert!(view.as_of_seq <= history.last_seq(), "{view:?} is not durable");
+    assert!(history.shows_at(id, view.as_of_seq), "{view:?} is being imported");
     let expected = history.wallet_at(id, view.as_of_seq);
     let shown = expected.map(|wallet| (wallet.without_holds(), wallet.available(view.as_of_ns)));
     assert_eq!(Some((view.wallet.clone(), view.available)), shown, "as of {}", view.as_of_seq);

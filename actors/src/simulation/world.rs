@@ -161,6 +161,7 @@ impl World {
             claims: tail.claims,
             originals: tail.originals,
             assets: tail.assets,
+            imports: tail.imports,
             admission: Arc::new(Admission::new(OPERATIONS_MAX, u64::MAX / 2)),
             reader: LedgerReader::new(Arc::clone(&journal), Arc::clone(&books), Arc::clone(&index)),
             wallets_in_memory,

@@ -3,8 +3,8 @@
 //! `UPDATE_SEEDS=1 cargo test -p bursar-fuzz seeds` writes them anew after a message or a record has changed.
 
 use ledger::{
-    Asset, AssetCode, AssetId, Entry, NewWallet, OverdraftLimit, Owner, Refusal, RefusalDetail, Status,
-    Transfer, TransferId, WalletFlags, WalletId,
+    Asset, AssetCode, AssetId, Entry, ImportId, NewWallet, OverdraftLimit, Owner, Refusal, RefusalDetail,
+    Status, Transfer, TransferId, WalletFlags, WalletId,
 };
 use persistence::entry_codec::encode_entry;
 use persistence::record::{HASH_BYTES, HEADER_BYTES, push_entry};
@@ -57,6 +57,7 @@ fn entries() -> Vec<Entry> {
         overdraft_limit: OverdraftLimit::Limited(50),
         balance_max: 1_000_000,
         metadata: b"meta".as_slice().into(),
+        import: ImportId::NONE,
     };
     let transfer = |id, debit, credit, amount| Transfer {
         id: TransferId(id),
@@ -89,6 +90,9 @@ fn entries() -> Vec<Entry> {
             refusal: Status::CreditWalletNotFound.into(),
         },
         Entry::Transferred(transfer(5, 2, 1, 7)),
+        Entry::WalletCreated(NewWallet { import: ImportId(1 << 90), ..wallet(8, WalletFlags::default()) }),
+        Entry::Transferred(Transfer { group_id: 1 << 90, ..transfer(90, 1, 8, 5) }),
+        Entry::ImportClosed(ImportId(1 << 90)),
     ]
 }
 

@@ -5,8 +5,8 @@ use crate::samples::{
 };
 use ledger::route::HoldTerms;
 use ledger::{
-    AMOUNT_MAX, AssetId, Entry, Fold, Leg, NewWallet, Order, OverdraftLimit, Refusal, RefusalDetail,
-    ReversedFacts, Setting, Status, TransferId, WalletChange, WalletFlags, WalletId,
+    AMOUNT_MAX, AssetId, Entry, Fold, ImportId, Leg, NewWallet, Order, OverdraftLimit, Refusal,
+    RefusalDetail, ReversedFacts, Setting, Status, Transfer, TransferId, WalletChange, WalletFlags, WalletId,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -530,4 +530,40 @@ fn what_was_right_is_applied() {
     assert_eq!(fold.wallets[&WalletId(3)].terms.balance_max, 9);
     assert_eq!(fold.wallets[&WalletId(3)].available(SOON), Some(39));
     assert_eq!(fold.wallets[&WalletId(2)].terms.balance_max, 1_000);
+}
+
+#[test]
+fn what_is_being_imported_moves_only_in_the_group_of_its_import() {
+    let imported = |id, import| Entry::WalletCreated(NewWallet { import: ImportId(import), ..wallet(id) });
+    let of_group = |group_id| Entry::Transferred(Transfer { group_id, ..transfer(30, 1, 9, 5) });
+    let mut fold = books();
+    let apply =
+        |fold: &mut Fold, entry: &Entry| fold.apply(fold.last_seq + 1, fold.last_timestamp_ns + 1, entry);
+    let check = |fold: &Fold, entry: &Entry, expected: Result<(), &str>| {
+        let mut next = fold.clone();
+        match (apply(&mut next, entry), expected) {
+            (Ok(()), Ok(())) => {}
+            (Err(fault), Err(expected)) => assert!(fault.to_string().contains(expected), "{fault}"),
+            (found, _) => panic!("{entry:?}: {found:?}"),
+        }
+    };
+    apply(&mut fold, &imported(9, 7)).expect("there is no such wallet");
+    let importing =
+        Err("moves money of wallet 00000000-0000-0000-0000-000000000009, which is being imported");
+    check(&fold, &of_group(0), importing);
+    check(&fold, &of_group(8), importing);
+    check(&fold, &of_group(7), Ok(()));
+    let change = WalletChange { wallet: WalletId(9), setting: Setting::Metadata(bytes(1)) };
+    check(&fold, &Entry::WalletChanged(change), Ok(()));
+    check(&fold, &Entry::ImportClosed(ImportId::NONE), Err("id_must_not_be_zero"));
+    apply(&mut fold, &Entry::ImportClosed(ImportId(7))).expect("it is open");
+    assert!(!fold.is_importing(&fold.wallets[&WalletId(9)]));
+    check(&fold, &of_group(0), Ok(()));
+    check(
+        &fold,
+        &Entry::ImportClosed(ImportId(7)),
+        Err("closes import 00000000-0000-0000-0000-000000000007 again"),
+    );
+    check(&fold, &imported(10, 7), Err("imports wallet 00000000-0000-0000-0000-00000000000a after import"));
+    check(&fold, &imported(10, 8), Ok(()));
 }

@@ -494,6 +494,9 @@ fn the_histories_of_the_model_come_to_every_status_of_orders_and_changes() {
         "wallet_quarantined",
         "unavailable",
         "internal_error",
+        "import_is_closed",
+        "exists_with_different_import",
+        "wallet_importing",
     ];
     let missed: Vec<&str> = Status::ALL
         .iter()

@@ -8,9 +8,9 @@ use ledger::asset::{ASSET_CODE_LENGTH_MAX, ASSET_SCALE_MAX};
 use ledger::transfer::TRANSFER_METADATA_MAX;
 use ledger::wallet::{OWNER_LENGTH_MAX, WALLET_METADATA_MAX};
 use ledger::{
-    AMOUNT_MAX, Asset, AssetCode, AssetId, Effect, Entry, Facts, NewWallet, Order, OrderKind, OverdraftLimit,
-    Owner, Position, Refusal, ReversedFacts, Setting, Side, Status, Transfer, TransferId, Wallet,
-    WalletChange, WalletFlags, WalletId,
+    AMOUNT_MAX, Asset, AssetCode, AssetId, Effect, Entry, Facts, ImportId, NewWallet, Order, OrderKind,
+    OverdraftLimit, Owner, Position, Refusal, ReversedFacts, Setting, Side, Status, Transfer, TransferId,
+    Wallet, WalletChange, WalletFlags, WalletId,
 };
 
 /// Another value in one field, and what a repetition with it is answered.
@@ -336,6 +336,10 @@ fn an_entry_names_its_wallets_its_id_its_kind_and_what_it_is_about() {
         (
             Entry::WalletChanged(change),
             Expected { wallets: &[6], order_id: None, kind: None, resolves: None },
+        ),
+        (
+            Entry::ImportClosed(ImportId(6)),
+            Expected { wallets: &[], order_id: None, kind: None, resolves: None },
         ),
     ];
     for (entry, expected) in cases {

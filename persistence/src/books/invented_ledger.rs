@@ -8,9 +8,9 @@ use crate::journal::{JournalReader, JournalTrimmer, Records};
 use crate::record::{self, GENESIS_HASH, Record, RecordHash};
 use ledger::original::{expire, resolve};
 use ledger::{
-    Asset, AssetCode, AssetId, Entry, Fold, HoldState, HoldTerms, Leg, Memo, NewWallet, Order, Original,
-    OverdraftLimit, Owner, Pending, Post, Reversal, Setting, Side, Status, Transaction, Transfer, TransferId,
-    Void, WalletChange, WalletFlags, WalletId,
+    Asset, AssetCode, AssetId, Entry, Fold, HoldState, HoldTerms, ImportId, Leg, Memo, NewWallet, Order,
+    Original, OverdraftLimit, Owner, Pending, Post, Reversal, Setting, Side, Status, Transaction, Transfer,
+    TransferId, Void, WalletChange, WalletFlags, WalletId,
 };
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -126,6 +126,9 @@ impl InventedLedger {
             effective_at_ns: memo.effective_at_ns,
             metadata: memo.metadata.clone(),
         };
+        if chance.below(40) == 0 {
+            return Some(Entry::ImportClosed(ImportId(u128::from(1 + chance.below(2)))));
+        }
         if debit_wallet == credit_wallet {
             return Some(Entry::WalletChanged(WalletChange {
                 wallet: debit_wallet,
@@ -230,6 +233,8 @@ fn new_wallet(id: WalletId, asset: AssetId, chance: &mut Chance) -> NewWallet {
         overdraft_limit: OverdraftLimit::Limited(u128::from(chance.below(100))),
         balance_max: 0,
         metadata: vec![3; chance.below(5) as usize].into(),
+        // The groups of orders are the same numbers.
+        import: ImportId(u128::from(chance.below(6).saturating_sub(3))),
     }
 }
 

@@ -11,6 +11,7 @@
 //! | `state`   | marker            | `00`                                   | up to where the books go                      |
 //! | `state`   | assets            | `10`, asset                            | code, scale, sequence number, time            |
 //! | `state`   | totals            | `11`, asset                            | the sums over all wallets                     |
+//! | `state`   | imports           | `12`, import                           | sequence number, time; only of closed ones    |
 //! | `state`   | wallets           | `20`, wallet                           | the wallet without its holds                  |
 //! | `state`   | owners            | `21`, owner, wallet                    | nothing; only of wallets that have an owner   |
 //! | `state`   | holds             | `30`, hold                             | what is held; only of holds that are open     |
@@ -45,6 +46,7 @@ pub(crate) enum Kind {
     Marker = 0x00,
     Asset = 0x10,
     Totals = 0x11,
+    Import = 0x12,
     Wallet = 0x20,
     Owner = 0x21,
     Hold = 0x30,
@@ -59,6 +61,7 @@ impl Kind {
             Self::Marker => "marker",
             Self::Asset => "assets",
             Self::Totals => "totals",
+            Self::Import => "imports",
             Self::Wallet => "wallets",
             Self::Owner => "owners",
             Self::Hold => "holds",
@@ -175,6 +178,12 @@ struct StoredAsset<'a> {
     scale: u8,
     seq: u64,
     timestamp_ns: u64,
+}
+
+#[derive(bincode::Encode, bincode::Decode)]
+struct StoredImport {
+    closed_seq: u64,
+    closed_at_ns: u64,
 }
 
 #[derive(bincode::Encode, bincode::Decode)]
@@ -364,6 +373,15 @@ pub(crate) fn decode_asset(id: AssetId, value: &[u8]) -> Result<(Asset, u64, u64
     let stored: StoredAsset<'_> = decode(value)?;
     let code = AssetCode::new(stored.code).ok_or("has a code that is none")?;
     Ok((Asset { id, code, scale: stored.scale }, stored.seq, stored.timestamp_ns))
+}
+
+pub(crate) fn encode_import(closed_seq: u64, closed_at_ns: u64, out: &mut Vec<u8>) {
+    encode(StoredImport { closed_seq, closed_at_ns }, out);
+}
+
+pub(crate) fn decode_import(value: &[u8]) -> Result<(u64, u64), String> {
+    let StoredImport { closed_seq, closed_at_ns } = decode(value)?;
+    Ok((closed_seq, closed_at_ns))
 }
 
 pub(crate) fn encode_totals(totals: &AssetTotals, out: &mut Vec<u8>) {

@@ -191,6 +191,11 @@ impl Recount {
             (Kind::Asset.key(&[&id.0.to_be_bytes()]), value.clone())
         });
         compare_rows(view, Kind::Asset, assets)?;
+        let imports = self.fold.imports.iter().map(|(id, (closed_seq, closed_at_ns))| {
+            rows::encode_import(*closed_seq, *closed_at_ns, &mut value);
+            (Kind::Import.key(&[&id.0.to_be_bytes()]), value.clone())
+        });
+        compare_rows(view, Kind::Import, imports)?;
         let totals = self.fold.totals();
         let totals = totals.iter().map(|(id, totals)| {
             rows::encode_totals(totals, &mut value);

@@ -11,10 +11,10 @@ use crate::record::Record;
 use ledger::fold::AssetTotals;
 use ledger::holds::{Hold, Holds};
 use ledger::{
-    Asset, AssetId, Entry, HoldState, HoldTerms, NewWallet, Original, Owner, Position, TransferId, Wallet,
-    WalletFlags, WalletId,
+    Asset, AssetId, Entry, HoldState, HoldTerms, ImportId, NewWallet, Original, Owner, Position, TransferId,
+    Wallet, WalletFlags, WalletId,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -40,6 +40,8 @@ pub struct WalletQuery {
     pub code: Option<u16>,
     /// Only with all of these flags.
     pub flags: WalletFlags,
+    /// Of those that were imported, only those of these imports.
+    pub imports: Arc<BTreeSet<ImportId>>,
     /// Only with greater ids.
     pub after: Option<WalletId>,
     /// At most so many.
@@ -58,6 +60,7 @@ impl WalletQuery {
     pub(crate) fn may_match(&self, terms: &NewWallet) -> bool {
         self.owner.as_ref().is_none_or(|owner| terms.owner == *owner)
             && self.code.is_none_or(|code| terms.code == code)
+            && (terms.import == ImportId::NONE || self.imports.contains(&terms.import))
     }
 }
 
@@ -427,6 +430,18 @@ impl BooksView {
     /// All assets, each with the entry that created it and its time.
     pub fn assets(&self) -> Result<BTreeMap<AssetId, (Asset, u64, u64)>, PersistenceError> {
         self.by_asset(Kind::Asset, rows::decode_asset)
+    }
+
+    /// The imports that are closed, each with the entry that closed it and its time.
+    pub fn imports(&self) -> Result<BTreeMap<ImportId, (u64, u64)>, PersistenceError> {
+        let mut imports = BTreeMap::new();
+        for row in self.all_of(Kind::Import) {
+            let (key, value) = row?;
+            let decoded =
+                rows::id_at_end(&key).and_then(|id| Ok((ImportId(id), rows::decode_import(&value)?)));
+            imports.extend([decoded.map_err(self.bad(Kind::Import.name(), &key))?]);
+        }
+        Ok(imports)
     }
 
     /// The totals of each asset, over all wallets.

@@ -12,8 +12,8 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use ledger::fold::{AssetTotals, FoldFault};
 use ledger::{
-    Asset, AssetId, Effect, Entry, Facts, HoldState, HoldTerms, OrderKind, Position, TransferId, Wallet,
-    WalletId,
+    Asset, AssetId, Effect, Entry, Facts, HoldState, HoldTerms, ImportId, OrderKind, Position, TransferId,
+    Wallet, WalletId,
 };
 use std::collections::BTreeMap;
 
@@ -45,6 +45,8 @@ pub(crate) struct FoldState {
     places: HashMap<WalletId, u32, RandomState>,
     wallets: Vec<WalletState>,
     assets: BTreeMap<AssetId, (Asset, u64, u64)>,
+    /// Those that are closed, each with the entry that closed it and its time.
+    imports: BTreeMap<ImportId, (u64, u64)>,
     totals: BTreeMap<AssetId, AssetTotals>,
 }
 
@@ -60,7 +62,12 @@ struct WalletState {
 impl FoldState {
     /// What the books hold, as of a view.
     pub(crate) fn load(view: &BooksView) -> Result<Self, PersistenceError> {
-        Ok(Self { assets: view.assets()?, totals: view.totals()?, ..Self::default() })
+        Ok(Self {
+            assets: view.assets()?,
+            imports: view.imports()?,
+            totals: view.totals()?,
+            ..Self::default()
+        })
     }
 
     /// Makes ready for the next window.
@@ -109,6 +116,7 @@ pub(crate) struct Window {
     history_values: Vec<u8>,
     owners: Vec<Vec<u8>>,
     assets: Vec<AssetId>,
+    imports: Vec<ImportId>,
     holds: BTreeMap<TransferId, HoldChange>,
     progress: BTreeMap<TransferId, Progress>,
 }
@@ -128,6 +136,7 @@ impl Window {
             history_values: Vec::new(),
             owners: Vec::new(),
             assets: Vec::new(),
+            imports: Vec::new(),
             holds: BTreeMap::new(),
             progress: BTreeMap::new(),
         }
@@ -201,6 +210,13 @@ impl Window {
                 }
                 state.totals.insert(asset.id, AssetTotals::default());
                 self.assets.push(asset.id);
+                return Ok(());
+            }
+            Entry::ImportClosed(import) => {
+                if state.imports.insert(*import, (seq, timestamp_ns)).is_some() {
+                    return fault(format!("closes import {import} again"));
+                }
+                self.imports.push(*import);
                 return Ok(());
             }
             Entry::WalletCreated(terms) => {
@@ -350,6 +366,7 @@ impl Window {
         }
         self.owners.sort_unstable();
         self.assets.sort_unstable();
+        self.imports.sort_unstable();
         self.history = self.ordered_history(state);
         Ok(ClosedWindow { window: self })
     }
@@ -515,6 +532,11 @@ impl ClosedWindow {
         for (asset, totals) in &state.totals {
             rows::encode_totals(totals, &mut value);
             sink(&Kind::Totals.key(&[&asset.0.to_be_bytes()]), Some(&value))?;
+        }
+        for import in &window.imports {
+            let (closed_seq, closed_at_ns) = state.imports[import];
+            rows::encode_import(closed_seq, closed_at_ns, &mut value);
+            sink(&Kind::Import.key(&[&import.0.to_be_bytes()]), Some(&value))?;
         }
         for &place in &window.changed {
             let wallet = &state.wallets[place as usize].wallet;

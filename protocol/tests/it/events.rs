@@ -64,7 +64,7 @@ fn kinds_are_found_by_their_numbers_and_no_two_have_the_same() {
     for kind in OrderKind::ALL {
         assert_eq!(EventKind::from_number(kind.number()), Some(EventKind::Done(kind)));
     }
-    for number in [0, 8, 99, 104, 255] {
+    for number in [0, 8, 99, 105, 255] {
         assert_eq!(EventKind::from_number(number), None);
     }
 }
@@ -77,7 +77,7 @@ fn a_filter_wants_what_meets_all_of_its_conditions() {
             events.iter().filter(|event| filter.wants(event)).map(|event| event.seq).collect();
         assert_eq!(wanted, expected, "{filter:?}");
     };
-    let all: Vec<u64> = (1..=14).collect();
+    let all: Vec<u64> = (1..=15).collect();
     let (bank, alice) = (transfer().debit_wallet, transfer().credit_wallet);
     check(EventFilter::default(), &all);
     let of = |wallets: &[WalletId]| EventFilter { wallets: wallets.to_vec(), ..EventFilter::default() };
@@ -90,6 +90,7 @@ fn a_filter_wants_what_meets_all_of_its_conditions() {
     check(kinds(&[EventKind::OrderRefused]), &[4, 11]);
     check(kinds(&[EventKind::Done(OrderKind::Expire), EventKind::AssetCreated]), &[1, 8]);
     check(kinds(&[EventKind::WalletCreated, EventKind::WalletChanged]), &[2, 12, 13, 14]);
+    check(kinds(&[EventKind::ImportClosed]), &[15]);
     check(EventFilter { code: Some(3), ..EventFilter::default() }, &[3, 4, 5]);
     check(EventFilter { code: Some(4), ..EventFilter::default() }, &[6, 7, 9, 10, 11]);
     check(EventFilter { code: Some(4), ..of(&[alice]) }, &[6, 7, 9, 10]);

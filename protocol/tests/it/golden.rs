@@ -120,6 +120,7 @@ struct PlainNewWallet {
     overdraft_limit: PlainOverdraftLimit,
     balance_max: u128,
     metadata: Vec<u8>,
+    import: u128,
 }
 
 #[derive(Debug, PartialEq, Encode, Decode)]

@@ -3,18 +3,18 @@
 use crate::samples::{Message, hold_terms, new_wallet, outcome, pending, post, reversal, transfer, void};
 use ledger::order::LEGS_MAX;
 use ledger::{
-    AssetId, Entry, HoldState, Leg, Memo, NewWallet, Order, OrderKind, OverdraftLimit, Owner, Pending,
-    Position, Post, RefusalDetail, Reversal, Side, Status, Transaction, Transfer, TransferId, Void,
+    AssetId, Entry, HoldState, ImportId, Leg, Memo, NewWallet, Order, OrderKind, OverdraftLimit, Owner,
+    Pending, Position, Post, RefusalDetail, Reversal, Side, Status, Transaction, Transfer, TransferId, Void,
     WalletFlags, WalletId,
 };
 use protocol::event::EVENT_BYTES_MAX;
 use protocol::{
-    BalanceView, Balances, BalancesAt, ChangeBatch, CreateAssets, CreateWallets, Event, EventsFrame,
-    FRAME_HARD_MAX, FRAME_LIMIT_DEFAULT, FRAME_LIMIT_MIN, FlagChange, ListedWallet, LookupTransfers,
-    LookupWallets, Moment, NewAsset, OPERATIONS_PER_REQUEST_MAX, OpenHold, Operation, OrderBatch,
-    OrdersAnswered, PAGE_ITEMS_MAX, PendingPage, PositionsAt, Progress, Query, Reply, Request, RequestHead,
-    StatementCursor, StatementPage, StatementRow, TransferView, WalletLimits, WalletMetadata, WalletPosition,
-    WalletView, WalletsPage, batch_max, encode_reply, page_max,
+    BalanceView, Balances, BalancesAt, ChangeBatch, CloseImports, CreateAssets, CreateWallets, Event,
+    EventsFrame, FRAME_HARD_MAX, FRAME_LIMIT_DEFAULT, FRAME_LIMIT_MIN, FlagChange, ListedWallet,
+    LookupTransfers, LookupWallets, Moment, NewAsset, OPERATIONS_PER_REQUEST_MAX, OpenHold, Operation,
+    OrderBatch, OrdersAnswered, PAGE_ITEMS_MAX, PendingPage, PositionsAt, Progress, Query, Reply, Request,
+    RequestHead, StatementCursor, StatementPage, StatementRow, TransferView, WalletLimits, WalletMetadata,
+    WalletPosition, WalletView, WalletsPage, batch_max, encode_reply, page_max,
 };
 
 fn largest_wallet() -> NewWallet {
@@ -132,6 +132,10 @@ fn largest(operation: Operation, count: usize) -> (Request, Reply) {
         Operation::SetMetadata => {
             let metadata = WalletMetadata { wallet: WalletId(1), metadata: Box::from([7; 1024]) };
             (Request::SetMetadata(changes(&metadata, count)), Reply::SetMetadata(outcomes))
+        }
+        Operation::CloseImports => {
+            let request = CloseImports { head, imports: vec![ImportId(1); count] };
+            (Request::CloseImports(request), Reply::CloseImports(outcomes))
         }
         Operation::LookupTransfers => {
             let view = TransferView {

@@ -82,6 +82,7 @@ fn claimed_lengths_are_checked_before_anything_is_allocated() {
         Operation::SetLimits,
         Operation::SetFlags,
         Operation::SetMetadata,
+        Operation::CloseImports,
     ] {
         check(operation, &body(&[&huge]), "too_many_operations");
         check(operation, &body(&[&one_more]), "too_many_operations");
@@ -129,10 +130,10 @@ fn claimed_lengths_are_checked_before_anything_is_allocated() {
 
 #[test]
 fn message_types_that_do_not_exist_in_a_direction_are_refused() {
-    for message_type in [0, 26, 0x7f, 0x81, 0x85, 0xff] {
+    for message_type in [0, 27, 0x7f, 0x81, 0x85, 0xff] {
         assert_eq!(decode_request(message_type, &[]), Err(FrameError::UnknownType { message_type }));
     }
-    for message_type in [0, 1, 5, 25, 0x80, 0x9a] {
+    for message_type in [0, 1, 5, 25, 0x80, 0x9b] {
         assert_eq!(decode_reply(message_type, &[]), Err(FrameError::UnknownType { message_type }));
     }
 }

@@ -2,19 +2,19 @@
 
 use ledger::fold::AssetTotals;
 use ledger::{
-    Asset, AssetCode, AssetId, Entry, HoldState, HoldTerms, Leg, Memo, NewWallet, Order, OrderKind, Outcome,
-    OverdraftLimit, Owner, Pending, Position, Post, Refusal, RefusalDetail, Reversal, ReversedFacts, Setting,
-    Side, Status, Transaction, Transfer, TransferId, Void, WalletChange, WalletFlags, WalletId,
+    Asset, AssetCode, AssetId, Entry, HoldState, HoldTerms, ImportId, Leg, Memo, NewWallet, Order, OrderKind,
+    Outcome, OverdraftLimit, Owner, Pending, Position, Post, Refusal, RefusalDetail, Reversal, ReversedFacts,
+    Setting, Side, Status, Transaction, Transfer, TransferId, Void, WalletChange, WalletFlags, WalletId,
 };
 use protocol::{
-    AssetTrialBalance, BalanceView, Balances, BalancesAt, ChangeBatch, CreateAssets, CreateWallets,
-    ErrorCode, ErrorReply, Event, EventFilter, EventKind, Events, FRAME_HARD_MAX, FRAME_LIMIT_DEFAULT,
-    FlagChange, FrameError, FrameHeader, HEADER_LENGTH, Hello, Limits, ListedWallet, LookupTransfers,
-    LookupWallets, Moment, MoreEvents, NewAsset, OpenHold, OrderBatch, OrdersAnswered, PendingPage,
-    PendingQuery, Pong, PositionsAt, Progress, Query, RecordsPage, RecordsQuery, Reply, Request, RequestHead,
-    StatementCursor, StatementPage, StatementQuery, StatementRow, Subscribe, TransferView, TrialBalance,
-    WalletLimits, WalletMetadata, WalletPosition, WalletView, WalletsPage, WalletsQuery, Welcome,
-    decode_reply, decode_request, encode_hello, encode_reply, encode_request,
+    AssetTrialBalance, BalanceView, Balances, BalancesAt, ChangeBatch, CloseImports, CreateAssets,
+    CreateWallets, ErrorCode, ErrorReply, Event, EventFilter, EventKind, Events, FRAME_HARD_MAX,
+    FRAME_LIMIT_DEFAULT, FlagChange, FrameError, FrameHeader, HEADER_LENGTH, Hello, Limits, ListedWallet,
+    LookupTransfers, LookupWallets, Moment, MoreEvents, NewAsset, OpenHold, OrderBatch, OrdersAnswered,
+    PendingPage, PendingQuery, Pong, PositionsAt, Progress, Query, RecordsPage, RecordsQuery, Reply, Request,
+    RequestHead, StatementCursor, StatementPage, StatementQuery, StatementRow, Subscribe, TransferView,
+    TrialBalance, WalletLimits, WalletMetadata, WalletPosition, WalletView, WalletsPage, WalletsQuery,
+    Welcome, decode_reply, decode_request, encode_hello, encode_reply, encode_request,
 };
 
 /// A message of either direction.
@@ -76,6 +76,7 @@ pub(crate) fn new_wallet() -> NewWallet {
         overdraft_limit: OverdraftLimit::Limited(500),
         balance_max: 1_000_000,
         metadata: Box::from(*b"vip"),
+        import: ImportId(0x0102_0304_0506),
     }
 }
 
@@ -247,6 +248,7 @@ pub(crate) fn events() -> Vec<Event> {
         change(Setting::Limits { overdraft_limit: OverdraftLimit::Limited(700), balance_max: 0 }),
         change(Setting::Flags { set: WalletFlags::DEBIT_FROZEN, clear: WalletFlags::CREDIT_FROZEN }),
         change(Setting::Metadata(Box::from(*b"gold"))),
+        Entry::ImportClosed(ImportId(0x0102_0304_0506)),
     ];
     (1..).zip(entries).map(|(seq, entry)| Event::of_entry(seq, TIME_NS + seq, entry)).collect()
 }
@@ -342,7 +344,7 @@ fn reads() -> Vec<Sample> {
         ),
         reply(
             "subscribe_reply",
-            Reply::Events(Ok(Events { through_seq: 14, durable_seq: 15, events: events() })),
+            Reply::Events(Ok(Events { through_seq: 15, durable_seq: 15, events: events() })),
         ),
         request(
             "more_events_request",
@@ -400,6 +402,7 @@ pub(crate) fn samples() -> Vec<Sample> {
                         overdraft_limit: OverdraftLimit::Unlimited,
                         balance_max: 0,
                         metadata: Box::default(),
+                        import: ImportId::NONE,
                         ..new_wallet()
                     },
                     new_wallet(),
@@ -596,6 +599,14 @@ pub(crate) fn samples() -> Vec<Sample> {
                 timestamp_ns: 0,
                 ..outcome(Status::Exists, RefusalDetail::None)
             }]),
+        ),
+        request(
+            "close_imports_request",
+            Request::CloseImports(CloseImports { head: HEAD, imports: vec![ImportId(0x0102_0304_0506)] }),
+        ),
+        reply(
+            "close_imports_reply",
+            Reply::CloseImports(vec![outcome(Status::Created, RefusalDetail::None)]),
         ),
         reply(
             "error_reply",

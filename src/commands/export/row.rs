@@ -111,7 +111,10 @@ pub(super) fn rows_of(event: &Event) -> Vec<Row<'_>> {
                 OrderColumns { id: None, status: Status::Created, about: Some(*pending_id), notes: None };
             (Some(columns), movements)
         }
-        Happening::AssetCreated(_) | Happening::WalletCreated(_) | Happening::WalletChanged(_) => (None, &[]),
+        Happening::AssetCreated(_)
+        | Happening::WalletCreated(_)
+        | Happening::WalletChanged(_)
+        | Happening::ImportClosed(_) => (None, &[]),
     };
     let row = |part: usize, movement: Option<&Movement>| Row {
         seq: event.seq,
