@@ -51,7 +51,10 @@ impl Imports {
 
     /// Whether wallets that were created under this import, or under none, are shown as of the entry `seq`.
     pub(crate) fn shows(&self, import: ImportId, seq: u64) -> bool {
-        import == ImportId::NONE || self.closed.read().get(&import).is_some_and(|closing| closing.seq <= seq)
+        let is_hasty = cfg!(bursar_broken = "hasty_import");
+        import == ImportId::NONE
+            || is_hasty
+            || self.closed.read().get(&import).is_some_and(|closing| closing.seq <= seq)
     }
 
     /// The imports whose wallets are shown as of the entry `seq`.

@@ -145,6 +145,9 @@ impl Bookkeeper {
         // What is left of the older view is not needed any more, and would keep the journal from being trimmed.
         drop(view);
         let window = window.close(&mut state, filter)?;
+        if cfg!(bursar_broken = "hasty_trimming") {
+            self.trimmer.trim(window.end().seq)?;
+        }
         let view = self.books.write(&window, &state, filter, &mut self.before)?;
         window.done(&mut state, &limits);
         self.state = Some(state);

@@ -249,6 +249,9 @@ impl Window {
             _ => {}
         }
         for part in entry.route().parts() {
+            if cfg!(bursar_broken = "forgotten_fold") && matches!(part.effect, Effect::Resolve { .. }) {
+                continue;
+            }
             let Some(place) = self.touch(state, part.wallet) else {
                 return fault(format!("moves money of the unknown wallet {}", part.wallet));
             };
