@@ -6,6 +6,7 @@
 //! | [`request`] | every message that a server reads | what is decoded encodes to the bytes it came from |
 //! | [`reply`] | every message that a client reads | the same, or to the same value where the wire has two ways |
 //! | [`journal_record`] | records, entries, and the fold above them | what is decoded encodes to the same record; books balance |
+//! | [`backup`] | backups | what is read is a chain from the first entry on, and no more than what is whole is called whole |
 //! | [`config`] | the configuration file | what is accepted can be written down and read again |
 //!
 //! And for all of them: nothing panics, no number in the input sizes an allocation, and what is refused is refused with
@@ -14,6 +15,7 @@
 //!
 //! The two files that are private to their crates are compiled into this one as they are.
 
+pub mod backup;
 mod bounds;
 pub mod config;
 #[path = "../../src/config.rs"]

@@ -131,9 +131,9 @@ impl BackupWriter {
 }
 
 /// A backup that is being read, record by record, each checked against its hash and the one before it.
-pub(crate) struct BackupReader {
+pub(crate) struct BackupReader<R: Read> {
     path: PathBuf,
-    frame: FrameDecoder<Counted<BufReader<File>>>,
+    frame: FrameDecoder<Counted<R>>,
     chain: Chain,
     records: u64,
     /// The end has been read, or an error.
@@ -154,22 +154,26 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-impl fmt::Debug for BackupReader {
+impl<R: Read> fmt::Debug for BackupReader<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BackupReader").field("path", &self.path).finish_non_exhaustive()
     }
 }
 
-impl BackupReader {
+impl BackupReader<BufReader<File>> {
     /// Opens the backup at `path`.
     pub(crate) fn open(path: &Path) -> Result<Self, PersistenceError> {
-        let open = || {
-            let mut file = BufReader::with_capacity(256 << 10, File::open(path)?);
-            let mut magic = Vec::with_capacity(MAGIC.len());
-            file.by_ref().take(MAGIC.len() as u64).read_to_end(&mut magic)?;
-            Ok((file, magic))
-        };
-        let (file, magic) = open().map_err(|source| PersistenceError::io("read", path, source))?;
+        let file = File::open(path).map_err(|source| PersistenceError::io("read", path, source))?;
+        Self::read_from(path, BufReader::with_capacity(256 << 10, file))
+    }
+}
+
+impl<R: Read> BackupReader<R> {
+    /// Reads a backup from `source`; errors name `path`.
+    pub(crate) fn read_from(path: &Path, mut source: R) -> Result<Self, PersistenceError> {
+        let mut magic = Vec::with_capacity(MAGIC.len());
+        let read = source.by_ref().take(MAGIC.len() as u64).read_to_end(&mut magic);
+        read.map_err(|source| PersistenceError::io("read", path, source))?;
         if magic != MAGIC {
             let damage = if magic.starts_with(MAGIC_PREFIX) {
                 BackupDamage::OtherVersion
@@ -180,7 +184,7 @@ impl BackupReader {
         }
         Ok(Self {
             path: path.to_path_buf(),
-            frame: FrameDecoder::new(Counted { inner: file, bytes: MAGIC.len() as u64 }),
+            frame: FrameDecoder::new(Counted { inner: source, bytes: MAGIC.len() as u64 }),
             chain: Chain::from_the_start(),
             records: 0,
             ended: false,

@@ -83,7 +83,7 @@ pub use record::{Record, RecordError};
 pub use record_journal::RecordJournal;
 pub use recovery::{DroppedTail, OnRecord, OpenOptions, OpenedJournal, RecoveryReport, examine, open};
 pub use replay::read_entries;
-pub use restore::{OnProgress, RestoreProgress, read_backup, restore};
+pub use restore::{OnProgress, RestoreProgress, read_backup, read_backup_from, restore};
 pub use sequencer::{Committed, CriticalSection, Sequencer};
 #[cfg(any(test, feature = "simulated-disk"))]
 pub use simulated_disk::{Choose, Crash, DiskFailure, SimulatedDisk};

@@ -6,7 +6,12 @@
 //! While that goes on, the directory holds `RESTORING` and no `VERSION`. A restore that was cut off there leaves a directory that
 //! nobody opens, because it would look like a ledger that has just begun; it is restored again from the start.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{
+    fs::{self, File},
+    io::{BufReader, Read},
+    path::Path,
+    sync::Arc,
+};
 
 use parking_lot::Mutex;
 
@@ -45,7 +50,22 @@ pub fn read_backup(
     path: &Path,
     on_record: &mut dyn FnMut(&Record, &BackupReport) -> Result<(), PersistenceError>,
 ) -> Result<BackupReport, PersistenceError> {
-    let mut reader = BackupReader::open(path)?;
+    read_to_end(BackupReader::open(path)?, on_record)
+}
+
+/// As [`read_backup`], of bytes that come from `source`; errors name `path`.
+pub fn read_backup_from(
+    path: &Path,
+    source: impl Read,
+    on_record: &mut dyn FnMut(&Record, &BackupReport) -> Result<(), PersistenceError>,
+) -> Result<BackupReport, PersistenceError> {
+    read_to_end(BackupReader::read_from(path, source)?, on_record)
+}
+
+fn read_to_end<R: Read>(
+    mut reader: BackupReader<R>,
+    on_record: &mut dyn FnMut(&Record, &BackupReport) -> Result<(), PersistenceError>,
+) -> Result<BackupReport, PersistenceError> {
     while let Some(record) = reader.next_record()? {
         on_record(&record, &reader.report())?;
     }
@@ -118,7 +138,7 @@ fn begin(path: &Path) -> Result<DataDirectory, PersistenceError> {
 
 /// A backup's records, as a journal that is read once from its start to its end.
 #[derive(Debug)]
-struct BackupRecords(Arc<Mutex<BackupReader>>);
+struct BackupRecords(Arc<Mutex<BackupReader<BufReader<File>>>>);
 
 impl JournalReader for BackupRecords {
     fn read_from(&self, from_seq: u64) -> Records {

@@ -44,6 +44,11 @@ fn journal_records_hold_what_they_promise() {
 }
 
 #[test]
+fn backups_hold_what_they_promise() {
+    replay("backup", fuzz::backup::check);
+}
+
+#[test]
 fn configuration_files_hold_what_they_promise() {
     replay("config", fuzz::config::check);
 }

@@ -137,6 +137,32 @@ fn journal_records() -> Seeds {
     seeds
 }
 
+fn backups() -> Seeds {
+    let (mut content, mut bodies) = (Vec::new(), vec![2]);
+    for record in &records() {
+        let bytes = record.as_bytes();
+        content.extend((bytes.len() as u32).to_le_bytes());
+        content.extend(bytes);
+        let body = &bytes[HEADER_BYTES..bytes.len() - HASH_BYTES];
+        bodies.push(record.count() as u8);
+        bodies.extend((body.len() as u16).to_le_bytes());
+        bodies.extend(body);
+    }
+    let last = records().pop().expect("there are two");
+    content.extend([&0_u32.to_le_bytes()[..], &last.last_seq().to_le_bytes(), &last.hash()].concat());
+    let whole = fuzz::backup::backup_of(&content);
+    let nothing = [&[0; 4 + 8][..], &[0; HASH_BYTES]].concat();
+    let seeds = [
+        ("whole", [&[0], &whole[..]].concat()),
+        ("cut_off", [&[0], &whole[..whole.len() - 20]].concat()),
+        ("of_nothing", [&[0], &fuzz::backup::backup_of(&nothing)[..]].concat()),
+        ("content", [&[1], &content[..]].concat()),
+        ("content_of_nothing", [&[1], &nothing[..]].concat()),
+        ("bodies", bodies),
+    ];
+    seeds.into_iter().map(|(name, seed)| (name.to_owned(), seed)).collect()
+}
+
 fn configurations() -> Seeds {
     let everything = "data = \"/var/lib/bursar\"\nlisten = \"[::1]:7411\"\nhttp = '127.0.0.1:0'\nshards = 4\n\
         frame_bytes_max = 4_194_304\nconnections_max = 10\nconnection_requests_max = 0x10\n\
@@ -167,6 +193,7 @@ fn what_the_product_writes_is_where_the_search_begins() {
         ("request", messages("_request"), fuzz::request::check),
         ("reply", messages("_reply"), fuzz::reply::check),
         ("journal_record", journal_records(), fuzz::journal_record::check),
+        ("backup", backups(), fuzz::backup::check),
         ("config", configurations(), fuzz::config::check),
     ];
     let update = std::env::var_os("UPDATE_SEEDS").is_some();

@@ -1,0 +1,5 @@
+//! libFuzzer on `fuzz::backup`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzz::backup::check(input));
