@@ -155,7 +155,7 @@ impl Store {
     /// Makes a database at `path`, with `rows` in [`Space::State`]. When it returns, all of it survives a power loss but the name of
     /// its directory.
     pub(crate) fn create(path: &Path, cache_bytes: u64, rows: &mut Rows<'_>) -> Result<(), PersistenceError> {
-        let store = Self::open_at(path, cache_bytes)?;
+        let store = Self::open_at(path, cache_bytes, COMPACTION_THREADS)?;
         store.ingest(Space::State, rows)?;
         store.persist()?;
         drop(store);
@@ -164,6 +164,20 @@ impl Store {
 
     /// Opens the database at `path`, which must be there.
     pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Arc<Self>, PersistenceError> {
+        Self::open_known(path, cache_bytes, COMPACTION_THREADS)
+    }
+
+    /// As [`Self::open`], only to be read: nothing is merged. The engine would begin as soon as it is open, and whoever lets go of it waits
+    /// for what has begun, which takes seconds and is for nothing in a copy that is soon removed.
+    pub(crate) fn open_to_read(path: &Path, cache_bytes: u64) -> Result<Arc<Self>, PersistenceError> {
+        Self::open_known(path, cache_bytes, 0)
+    }
+
+    fn open_known(
+        path: &Path,
+        cache_bytes: u64,
+        compaction_threads: usize,
+    ) -> Result<Arc<Self>, PersistenceError> {
         // The engine makes a new database of a directory without this file.
         for part in ["version", "keyspaces"] {
             let part = path.join(part);
@@ -171,14 +185,15 @@ impl Store {
                 return Err(PersistenceError::damaged_books(&part, BooksDamage::Missing));
             }
         }
-        Self::open_at(path, cache_bytes).map(Arc::new)
+        Self::open_at(path, cache_bytes, compaction_threads).map(Arc::new)
     }
 
-    fn open_at(path: &Path, cache_bytes: u64) -> Result<Self, PersistenceError> {
+    fn open_at(path: &Path, cache_bytes: u64, compaction_threads: usize) -> Result<Self, PersistenceError> {
         let opened = quietly(|| {
             let database = Database::builder(path)
                 .cache_size(cache_bytes)
-                .worker_threads(COMPACTION_THREADS)
+                // Unchecked, because the engine thinks that none is a mistake.
+                .worker_threads_unchecked(compaction_threads)
                 .max_cached_files(Some(OPEN_FILES_MAX))
                 .manual_journal_persist(true)
                 .open()?;
