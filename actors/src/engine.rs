@@ -17,6 +17,7 @@ use persistence::{
     Bookkeeper, BookkeeperThread, BooksOptions, BooksView, FoldLag, FoldPace, GroupCommit, JournalWriter,
     LedgerClock, LedgerReader, OpenOptions, PersistenceError, RecoveryReport, Sequencer, Waiter, open_ledger,
 };
+use std::cell::RefCell;
 use std::hash::BuildHasher;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -121,16 +122,16 @@ impl Engine {
     /// `on_fatal` is called once, from any thread, if the process cannot go on: a journal that failed, a shard that
     /// died. Nothing is answered from then on but that the outcome is not known.
     pub fn start(options: &EngineOptions, on_fatal: OnFatal) -> Result<(Self, RecoveryReport), StartError> {
-        let mut tail = RecoveredTail::default();
+        let tail = RefCell::new(RecoveredTail::default());
         let opened = open_ledger(
             &options.data,
             &OpenOptions::default(),
             &options.books,
             options.accept_clock,
-            &mut |seq, timestamp_ns, entry| tail.take_up(seq, timestamp_ns, &entry),
+            &mut |seq, timestamp_ns, entry| tail.borrow_mut().take_up(seq, timestamp_ns, &entry),
+            &mut |books| tail.borrow_mut().add_books(books),
         )?;
-        let books = opened.books;
-        tail.add_books(&books.view())?;
+        let (tail, books) = (tail.into_inner(), opened.books);
         let clock = Arc::new(LedgerClock::start(opened.last_timestamp_ns));
         let sequencer = Arc::new(Sequencer::new(opened.last_seq, opened.last_timestamp_ns, clock));
         let index = Arc::new(opened.index);

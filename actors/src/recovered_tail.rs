@@ -68,10 +68,10 @@ impl RecoveredTail {
 
     /// What was moved back before the tail is in the books: it counts as well. An id that is used up there is not used again.
     pub(crate) fn add_books(&mut self, books: &BooksView) -> Result<(), PersistenceError> {
-        for (id, seq) in self.claims.all_decided() {
-            if books.ids().may_contain(id) && books.seq_of(id)?.is_some() {
-                return Err(FoldFault { seq, fault: format!("uses the id {id} again") }.into());
-            }
+        let ids: Vec<TransferId> = self.claims.all_decided().map(|(id, _)| id).collect();
+        if let Some(id) = books.any_used(&ids)? {
+            let seq = self.claims.decided(id).expect("it is one of those that are decided");
+            return Err(FoldFault { seq, fault: format!("uses the id {id} again") }.into());
         }
         for id in std::mem::take(&mut self.reversed) {
             let Some((_, Original::Moved { reversed: before, .. })) = books.original(id)? else { continue };

@@ -78,7 +78,7 @@ pub use free_space::free_bytes;
 pub use journal::{ChainPoint, Group, Journal, JournalReader, JournalTrimmer, Records};
 pub use ledger_reader::{LedgerReader, StatementQuery, WholeJournal};
 pub use new_file::NewFile;
-pub use opened_ledger::{OnEntry, OpenedLedger, open_ledger};
+pub use opened_ledger::{OnBooks, OnEntry, OpenedLedger, open_ledger};
 pub use record::{Record, RecordError};
 pub use record_journal::RecordJournal;
 pub use recovery::{DroppedTail, OnRecord, OpenOptions, OpenedJournal, RecoveryReport, examine, open};

@@ -5,6 +5,7 @@ use crate::books::books_tests::{all_rows, check, options};
 use crate::books::invented_ledger::{Chance, InventedLedger};
 use crate::books::rebuild::rebuild_books;
 use crate::books::verification::verify;
+use crate::books::view::BooksView;
 use crate::books::{Books, BooksOptions};
 use crate::entry_codec::encode_entry;
 use crate::error::PersistenceError;
@@ -15,16 +16,24 @@ use crate::record::push_entry;
 use crate::recovery::OpenOptions;
 use crate::scratch_copy::{copy_directory, for_each_file};
 use ledger::Entry;
+use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(crate) fn open(path: &Path, options: &BooksOptions) -> (OpenedLedger, Vec<(u64, u64, Entry)>) {
     let mut above = Vec::new();
-    let opened = open_ledger(path, &OpenOptions::default(), options, true, &mut |seq, time, entry| {
-        above.push((seq, time, entry));
-        Ok(())
-    });
+    let opened = open_ledger(
+        path,
+        &OpenOptions::default(),
+        options,
+        true,
+        &mut |seq, time, entry| {
+            above.push((seq, time, entry));
+            Ok(())
+        },
+        &mut |_| Ok(()),
+    );
     (opened.expect("the directory is whole"), above)
 }
 
@@ -110,7 +119,8 @@ fn a_directory_with_books_is_verified_without_being_changed_and_its_books_can_be
     let rows = all_rows(&Books::open(&data.join("books"), &options).unwrap().view());
     // Whatever becomes of everything but the records.
     fs::remove_file(data.join("books/ids.filter.1")).unwrap();
-    let refused = open_ledger(&data, &OpenOptions::default(), &options, true, &mut |_, _, _| Ok(()));
+    let refused =
+        open_ledger(&data, &OpenOptions::default(), &options, true, &mut |_, _, _| Ok(()), &mut |_| Ok(()));
     let refused = refused.unwrap_err().to_string();
     assert!(refused.contains("ids.filter.1") && refused.contains("rebuild"), "{refused}");
     let report = rebuild_books(&data, &options).unwrap();
@@ -120,6 +130,43 @@ fn a_directory_with_books_is_verified_without_being_changed_and_its_books_can_be
     assert_eq!((opened.books.view().seq(), above.len()), (130, 20));
     assert_eq!(all_rows(&opened.books.view()), rows);
     assert!(!data.join("books.rebuilt").exists());
+}
+
+#[test]
+fn the_books_are_given_after_the_entries_above_them_and_no_copy_is_left() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = options(1000);
+    let found = RefCell::new(Vec::new());
+    let open = |accepted: bool| {
+        found.borrow_mut().clear();
+        let mut on_entry = |seq, _, _| {
+            found.borrow_mut().push(("entry", seq));
+            Ok(())
+        };
+        let mut on_books = |books: &BooksView| {
+            found.borrow_mut().push(("books", books.seq()));
+            let refused = PersistenceError::UnreadableEntry { seq: 7, reason: "so it is said".to_owned() };
+            if accepted { Ok(()) } else { Err(refused) }
+        };
+        let at = directory.path();
+        open_ledger(at, &OpenOptions::default(), &options, true, &mut on_entry, &mut on_books)
+    };
+    open(true).unwrap().journal.close().unwrap();
+    assert_eq!(*found.borrow(), [("books", 0)], "those that are new are empty");
+    written(directory.path(), &options);
+    let mut expected: Vec<_> = (131..=150).map(|seq| ("entry", seq)).collect();
+    expected.push(("books", 130));
+    for accepted in [false, true] {
+        let opened = open(accepted);
+        assert_eq!(*found.borrow(), expected);
+        for copy in ["books.check", "journal.check"] {
+            assert!(!directory.path().join(copy).exists(), "{copy} is left");
+        }
+        match opened {
+            Ok(opened) => assert!(accepted && opened.last_seq == 150),
+            Err(error) => assert!(!accepted && error.to_string().contains("so it is said"), "{error}"),
+        }
+    }
 }
 
 fn contents(path: &Path) -> Vec<(PathBuf, Vec<u8>)> {

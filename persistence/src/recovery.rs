@@ -11,8 +11,10 @@
 
 use std::{
     fs::{self, File},
+    panic,
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -35,6 +37,9 @@ use crate::{
 
 /// Room that a copy must leave free.
 pub(crate) const COPY_RESERVE_BYTES: u64 = 64 << 20;
+
+/// So many files are synced at the same time.
+const SYNCS_AT_ONCE: usize = 16;
 
 /// How to open a journal.
 #[derive(Debug, Clone)]
@@ -112,7 +117,7 @@ pub fn open(
     open_above(path, options, &mut |_| Ok(options.held_elsewhere), on_record)
 }
 
-/// Says what is held elsewhere, once the directory is locked and before its journal is looked at.
+/// Says what is held elsewhere, once the directory is locked and before the records of its journal are looked at.
 pub(crate) type HeldElsewhere<'a> = dyn FnMut(&DataDirectory) -> Result<ChainPoint, PersistenceError> + 'a;
 
 /// As [`open`]; what is held elsewhere is found out under the directory's lock.
@@ -122,6 +127,38 @@ pub(crate) fn open_above(
     held_elsewhere: &mut HeldElsewhere<'_>,
     on_record: &mut OnRecord<'_>,
 ) -> Result<OpenedJournal, PersistenceError> {
+    check(path, options, held_elsewhere, on_record)?.open(on_record)
+}
+
+/// A journal that was looked into, and in which nothing has been changed yet.
+pub(crate) struct CheckedJournal {
+    started: Instant,
+    directory: DataDirectory,
+    options: OpenOptions,
+    found: Found,
+    acknowledged: ChainPoint,
+    chain: Chain,
+    report: RecoveryReport,
+    copy: Option<OpenedCopy>,
+    /// Whether something is to be dropped behind the last good record; nothing if no record has been read yet.
+    has_tail: Option<bool>,
+}
+
+/// A copy of the journal, open.
+struct OpenedCopy {
+    values: SledValues,
+    copy: ScratchCopy,
+}
+
+/// Locks the directory at `path`, making it if there is none, and reads the records of its journal, if they are read from a copy.
+///
+/// The copy is made while `held_elsewhere` works: neither needs anything of the other.
+pub(crate) fn check(
+    path: &Path,
+    options: &OpenOptions,
+    held_elsewhere: &mut HeldElsewhere<'_>,
+    on_record: &mut OnRecord<'_>,
+) -> Result<CheckedJournal, PersistenceError> {
     let started = Instant::now();
     let (directory, completeness) = DataDirectory::open(path)?;
     let created = completeness != Completeness::Complete;
@@ -135,35 +172,74 @@ pub(crate) fn open_above(
         initialise(&directory, options)?;
         directory.complete()?;
     }
-    let options = &OpenOptions { held_elsewhere: held_elsewhere(&directory)?, ..options.clone() };
     let mut report = RecoveryReport { created, ..RecoveryReport::default() };
-    let found = look(&directory, options, &mut report)?;
-    let clean = created || found.is_as_left(&directory, &mut report)?;
-    report.clean = clean;
-    ScratchCopy::remove_leftover(&directory.journal_check())?;
-    let journal_path = directory.journal();
-    let mut chain = Chain::new(found.acknowledged, options.held_elsewhere);
-    // What is held elsewhere may have been damaged since the stop; then the journal does not go on where that ends.
-    let is_sure = clean && !directory.books().exists();
-    let has_tail_in_copy =
-        if is_sure { None } else { check_copy(&directory, options, &mut chain, &mut report, on_record)? };
-
-    // From here on the directory is changed.
-    CleanMarker::remove(&directory.clean_marker())?;
-    for removed in engine::remove_unfinished_snapshots(&journal_path)? {
-        report.warnings.push(format!("removed {}, left by a crash during an open", removed.display()));
+    let (held, prepared) = thread::scope(|scope| {
+        let preparing = thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn_scoped(scope, || prepare(&directory, options, &mut report))
+            .map_err(|source| PersistenceError::io("start a thread to open", path, source))?;
+        let held = held_elsewhere(&directory);
+        let prepared = preparing.join().unwrap_or_else(|panic| panic::resume_unwind(panic));
+        Ok::<_, PersistenceError>((held?, prepared?))
+    })?;
+    let (found, copy) = prepared;
+    let options = OpenOptions { held_elsewhere: held, ..options.clone() };
+    let acknowledged = found.acknowledged(held);
+    report.head_seq = acknowledged.seq;
+    let mut chain = Chain::new(acknowledged, held);
+    let mut has_tail = None;
+    if let Some(copy) = &copy {
+        has_tail = Some(walk(&copy.values, &mut chain, &directory.journal(), &mut report, on_record)?);
     }
-    let engine = open_engine(&journal_path, &journal_path, options)?;
-    let directory = Arc::new(directory);
-    let store = Box::new(SledStore::new(engine, Arc::clone(&directory))?);
-    let has_tail = match has_tail_in_copy {
-        Some(has_tail) => has_tail,
-        None => walk(&*store.values(), &mut chain, &journal_path, &mut report, on_record)?,
-    };
-    let head = HeadFile::open(&directory.head(), &found.head)?;
-    let journal = take_over(store, head, &chain, found.acknowledged, has_tail)?;
-    report.elapsed = started.elapsed();
-    Ok(OpenedJournal { journal, directory, report })
+    Ok(CheckedJournal { started, directory, options, found, acknowledged, chain, report, copy, has_tail })
+}
+
+/// Looks at everything but the records, and opens a copy of the journal, unless it is opened in place.
+fn prepare(
+    directory: &DataDirectory,
+    options: &OpenOptions,
+    report: &mut RecoveryReport,
+) -> Result<(Found, Option<OpenedCopy>), PersistenceError> {
+    let found = look(directory, report)?;
+    report.clean = report.created || found.is_as_left(directory, report)?;
+    ScratchCopy::remove_leftover(&directory.journal_check())?;
+    // What is held elsewhere may have been damaged since the stop; then the journal does not go on where that ends.
+    let is_sure = report.clean && !directory.books().exists();
+    let copy = if is_sure { None } else { open_copy(directory, options, report)? };
+    Ok((found, copy))
+}
+
+impl CheckedJournal {
+    /// Whether every record has been given away.
+    pub(crate) fn is_read(&self) -> bool {
+        self.has_tail.is_some()
+    }
+
+    /// Opens the journal itself, and reads its records if none has been read before. From here on the directory is changed.
+    pub(crate) fn open(self, on_record: &mut OnRecord<'_>) -> Result<OpenedJournal, PersistenceError> {
+        let Self { started, directory, options, found, acknowledged, mut chain, mut report, copy, has_tail } =
+            self;
+        if let Some(OpenedCopy { values, copy }) = copy {
+            drop(values);
+            drop(copy);
+        }
+        let journal_path = directory.journal();
+        CleanMarker::remove(&directory.clean_marker())?;
+        for removed in engine::remove_unfinished_snapshots(&journal_path)? {
+            report.warnings.push(format!("removed {}, left by a crash during an open", removed.display()));
+        }
+        let engine = open_engine(&journal_path, &journal_path, &options)?;
+        let directory = Arc::new(directory);
+        let store = Box::new(SledStore::new(engine, Arc::clone(&directory))?);
+        let has_tail = match has_tail {
+            Some(has_tail) => has_tail,
+            None => walk(&*store.values(), &mut chain, &journal_path, &mut report, on_record)?,
+        };
+        let head = HeadFile::open(&directory.head(), &found.head)?;
+        let journal = take_over(store, head, &chain, acknowledged, has_tail)?;
+        report.elapsed = started.elapsed();
+        Ok(OpenedJournal { journal, directory, report })
+    }
 }
 
 /// Makes a journal of a store whose records `chain` has admitted: what lies behind them is dropped, they are made
@@ -217,15 +293,17 @@ pub(crate) fn examine_above(
             return Err(PersistenceError::damaged(&directory.version(), Damage::Missing));
         }
     }
-    let options = &OpenOptions { held_elsewhere: held_elsewhere(&directory)?, ..options.clone() };
+    let held = held_elsewhere(&directory)?;
     let mut report = RecoveryReport::default();
-    let found = look(&directory, options, &mut report)?;
+    let found = look(&directory, &mut report)?;
     report.clean = found.is_as_left(&directory, &mut report)?;
+    let acknowledged = found.acknowledged(held);
+    report.head_seq = acknowledged.seq;
     let journal = directory.journal();
     let place = place_for_copy(path, &journal, directory_bytes(&journal)?)?;
     let copy = ScratchCopy::make(&journal, &place)?;
     let values = open_to_read(copy.path(), &journal, options)?;
-    let mut chain = Chain::new(found.acknowledged, options.held_elsewhere);
+    let mut chain = Chain::new(acknowledged, held);
     walk(&values, &mut chain, &journal, &mut report, on_record)?;
     report.elapsed = started.elapsed();
     Ok(report)
@@ -236,11 +314,21 @@ pub(crate) fn examine_above(
 struct Found {
     head: ReadHead,
     clean_marker: Option<CleanMarker>,
-    /// The newest of all that is known to be acknowledged.
-    acknowledged: ChainPoint,
 }
 
 impl Found {
+    /// The newest of all that is known to be acknowledged.
+    fn acknowledged(&self, held_elsewhere: ChainPoint) -> ChainPoint {
+        let mut acknowledged = self.head.head.point;
+        let marked = self.clean_marker.as_ref().map(|marker| marker.head);
+        for known in [marked.unwrap_or_default(), held_elsewhere] {
+            if known.seq > acknowledged.seq {
+                acknowledged = known;
+            }
+        }
+        acknowledged
+    }
+
     fn is_as_left(
         &self,
         directory: &DataDirectory,
@@ -258,11 +346,7 @@ impl Found {
     }
 }
 
-fn look(
-    directory: &DataDirectory,
-    options: &OpenOptions,
-    report: &mut RecoveryReport,
-) -> Result<Found, PersistenceError> {
+fn look(directory: &DataDirectory, report: &mut RecoveryReport) -> Result<Found, PersistenceError> {
     let head_path = directory.head();
     let journal = directory.journal();
     if !journal.is_dir() {
@@ -278,22 +362,38 @@ fn look(
             head_path.display()
         ));
     }
-    for_each_file(&journal, &mut forget_cached_pages)?;
+    forget_cached_pages_below(&journal)?;
     let clean_marker = CleanMarker::read(&directory.clean_marker())?;
-    let mut acknowledged = head.head.point;
-    let marked = clean_marker.as_ref().map(|marker| marker.head);
-    for known in [marked.unwrap_or_default(), options.held_elsewhere] {
-        if known.seq > acknowledged.seq {
-            acknowledged = known;
+    Ok(Found { head, clean_marker })
+}
+
+/// Makes cached pages and the disk agree for every file below `directory`.
+///
+/// Even of a file with nothing to write a sync waits until the drive has emptied its cache, some milliseconds; those that wait for
+/// that at the same time wait once.
+pub(crate) fn forget_cached_pages_below(directory: &Path) -> Result<(), PersistenceError> {
+    let mut files = Vec::new();
+    for_each_file(directory, &mut |file| {
+        files.push(file.to_path_buf());
+        Ok(())
+    })?;
+    thread::scope(|scope| {
+        let mut forgetting = Vec::with_capacity(SYNCS_AT_ONCE);
+        for files in files.chunks(files.len().div_ceil(SYNCS_AT_ONCE).max(1)) {
+            let forget_all = || files.iter().try_for_each(|file| forget_cached_pages(file));
+            let thread = thread::Builder::new().name("sync".to_owned()).spawn_scoped(scope, forget_all);
+            let failed = |source| PersistenceError::io("start a thread to read", directory, source);
+            forgetting.push(thread.map_err(failed)?);
         }
-    }
-    report.head_seq = acknowledged.seq;
-    Ok(Found { head, clean_marker, acknowledged })
+        forgetting
+            .into_iter()
+            .try_for_each(|thread| thread.join().unwrap_or_else(|panic| panic::resume_unwind(panic)))
+    })
 }
 
 /// Makes cached pages and the disk agree: after a failed sync there may be pages in memory that never reached it, and
 /// what is served must be what is there.
-pub(crate) fn forget_cached_pages(path: &Path) -> Result<(), PersistenceError> {
+fn forget_cached_pages(path: &Path) -> Result<(), PersistenceError> {
     let forget = || {
         let file = File::open(path)?;
         file.sync_data()?;
@@ -303,14 +403,12 @@ pub(crate) fn forget_cached_pages(path: &Path) -> Result<(), PersistenceError> {
     forget().map_err(|source| PersistenceError::io("sync before reading", path, source))
 }
 
-/// Reads a copy of the journal instead of the journal itself. None if there is no room for a copy.
-fn check_copy(
+/// Copies the journal and opens the copy. None if there is no room for a copy.
+fn open_copy(
     directory: &DataDirectory,
     options: &OpenOptions,
-    chain: &mut Chain,
     report: &mut RecoveryReport,
-    on_record: &mut OnRecord<'_>,
-) -> Result<Option<bool>, PersistenceError> {
+) -> Result<Option<OpenedCopy>, PersistenceError> {
     let journal = directory.journal();
     let needed = directory_bytes(&journal)?.saturating_add(COPY_RESERVE_BYTES);
     let free = free_bytes(directory.path())?;
@@ -322,7 +420,7 @@ fn check_copy(
     }
     let copy = ScratchCopy::make(&journal, &directory.journal_check())?;
     let values = open_to_read(copy.path(), &journal, options)?;
-    walk(&values, chain, &journal, report, on_record).map(Some)
+    Ok(Some(OpenedCopy { values, copy }))
 }
 
 /// Checks that the opened journal ends where the records that were read end. It matters when a copy was read: both

@@ -130,6 +130,7 @@ fn an_opened_ledger_holds_every_entry_its_ids_and_which_wallets_it_changed() {
             given.push((seq, timestamp_ns, entry));
             Ok(())
         },
+        &mut |_| Ok(()),
     );
     let OpenedLedger { journal, books, index, last_seq, last_timestamp_ns, report } =
         opened.expect("it opens");
@@ -208,7 +209,14 @@ fn a_wall_clock_far_from_the_newest_entry_is_refused_unless_it_is_accepted() {
     write(directory.path(), &history(), ahead_ns);
     let open = |accept| {
         let books = BooksOptions::default();
-        open_ledger(directory.path(), &OpenOptions::default(), &books, accept, &mut |_, _, _| Ok(()))
+        open_ledger(
+            directory.path(),
+            &OpenOptions::default(),
+            &books,
+            accept,
+            &mut |_, _, _| Ok(()),
+            &mut |_| Ok(()),
+        )
     };
     let refused = open(false);
     assert!(matches!(refused, Err(PersistenceError::ImplausibleClock { .. })), "{refused:?}");

@@ -194,6 +194,7 @@ fn a_restore_that_was_cut_off_is_not_opened_and_begins_again() {
             &BooksOptions::default(),
             true,
             &mut |_, _, _| Ok(()),
+            &mut |_| Ok(()),
         );
         assert!(matches!(opened, Err(PersistenceError::RestoreCutOff { .. })), "{state}: {opened:?}");
         let verified = verify(&path);

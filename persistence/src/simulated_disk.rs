@@ -15,7 +15,7 @@ use crate::{
     head_file::{HeadFile, HeadSlots},
     journal::ChainPoint,
     opened_ledger::{OnEntry, OpenedLedger, give_away},
-    record::SharedBytes,
+    record::{Record, SharedBytes},
     record_store::{KeyAndValue, KeysAndValues, RecordStore, StoredValues},
     recovery::{RecoveryReport, take_over, walk},
     wallet_index::WalletIndex,
@@ -179,7 +179,8 @@ impl SimulatedDisk {
         let head = HeadFile::over(Box::new(self.clone()), &self.path, &read);
         let journal = Box::new(take_over(store, head, &chain, acknowledged, has_tail)?);
         let index = WalletIndex::default();
-        let newest_ns = give_away(&above, &index, on_entry)?;
+        above.iter().try_for_each(|record| give_away(record, &index, on_entry))?;
+        let newest_ns = above.last().map(Record::last_timestamp);
         let last_timestamp_ns = newest_ns.unwrap_or(books.view().last_timestamp_ns());
         index.forget_through(held.seq);
         let last_seq = report.last_seq;

@@ -3,7 +3,7 @@
 //! Both engines change what they open, so copies are opened; of the books, the files that never change are links.
 
 use crate::books::view::BooksView;
-use crate::books::{self, Books, BooksOptions};
+use crate::books::{self, BooksOptions};
 use crate::error::PersistenceError;
 use crate::journal::ChainPoint;
 use crate::recovery::{OnRecord, OpenOptions, RecoveryReport, examine_above, place_for_copy};
@@ -41,7 +41,7 @@ pub(crate) fn examine_ledger(
             let bytes = allocated_bytes(&books, &|_| true)?;
             let made = books::copy(&books, &place_for_copy(path, &books, bytes)?)?;
             let of_books = |error: PersistenceError| error.of_the_original(made.path(), &books);
-            let view = Books::open_existing(made.path(), &BooksOptions::default()).map_err(of_books)?.view();
+            let view = books::read_copy(made.path(), &BooksOptions::default()).map_err(of_books)?;
             on_books(&view).map_err(of_books)?;
             copy = Some(made);
             Ok(view.chain_point())

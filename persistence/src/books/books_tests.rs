@@ -3,18 +3,18 @@
 use super::id_filter::LevelSizes;
 use super::invented_ledger::{Chance, InventedLedger, MemoryJournal};
 use super::rows::Marker;
-use super::store::Space;
+use super::store::{Space, Store};
 use super::view::{BooksView, Direction, WalletQuery};
 use super::window::WindowLimits;
 use super::{Books, BooksOptions, store_path};
 use crate::bookkeeper::{Bookkeeper, Folded};
 use crate::error::PersistenceError;
 use crate::journal::JournalReader;
-use crate::scratch_copy::copy_directory;
+use crate::scratch_copy::{copy_directory, for_each_file};
 use ledger::{Owner, TransferId, WalletId};
 use proptest::prelude::*;
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 pub(crate) fn options(window_entries: u64) -> BooksOptions {
@@ -284,4 +284,62 @@ fn a_crash_before_any_step_of_any_window_changes_nothing_in_the_end() {
         let (rows, _) = fold_all(&directory.path().join(format!("crash-{crash_at}")), Some(crash_at));
         assert_eq!(rows, expected, "after a crash before step {crash_at}");
     }
+}
+
+fn tables_below(path: &Path) -> BTreeSet<PathBuf> {
+    let mut tables = BTreeSet::new();
+    for_each_file(path, &mut |file| {
+        if file.parent().is_some_and(|parent| parent.ends_with("tables")) {
+            tables.insert(file.to_path_buf());
+        }
+        Ok(())
+    })
+    .unwrap();
+    tables
+}
+
+#[test]
+fn what_is_opened_only_to_be_read_is_not_merged() {
+    let directory = tempfile::tempdir().unwrap();
+    let books = directory.path().join("books");
+    drop(open(&books, &options(1000)));
+    let path = store_path(&books);
+    let before = tables_below(&path).len();
+    // Each becomes a table, and the engine merges them by eights.
+    let store = Store::open_to_read(&path, 1 << 20).unwrap();
+    for number in 0_u8..20 {
+        store.ingest(Space::Ids, &mut |sink| sink(&[number; 16], Some(&[number]))).unwrap();
+    }
+    drop(store);
+    let tables = tables_below(&path);
+    assert_eq!(tables.len(), before + 20);
+    for _ in 0..2 {
+        let store = Store::open_to_read(&path, 1 << 20).unwrap();
+        let got = store.snapshot().get(Space::Ids, &[7; 16]).unwrap();
+        assert_eq!(got.as_deref(), Some(&[7][..]));
+        drop(store);
+        assert_eq!(tables_below(&path), tables);
+    }
+}
+
+#[test]
+fn of_very_many_ids_the_one_that_is_used_up_is_found_wherever_it_stands() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = InventedLedger::invent(11, 120, 4);
+    let books = open(&directory.path().join("books"), &options(40));
+    let journal = Arc::new(MemoryJournal::of(&ledger, &mut Chance::new(5), 7));
+    let mut bookkeeper = bookkeeper(&books, &journal);
+    while let Folded::Some(_) = bookkeeper.step().unwrap() {}
+    let view = books.view();
+    let used = *ledger.ids.keys().next().unwrap();
+    for count in [1, 100, 4096, 4097, 50_000] {
+        let mut ids: Vec<_> = (0..count).map(|number| TransferId(u128::MAX - number)).collect();
+        assert_eq!(view.any_used(&ids).unwrap(), None, "{count}");
+        for place in [0, ids.len() / 2, ids.len() - 1] {
+            let absent = std::mem::replace(&mut ids[place], used);
+            assert_eq!(view.any_used(&ids).unwrap(), Some(used), "{place} of {count}");
+            ids[place] = absent;
+        }
+    }
+    assert_eq!(view.any_used(&[]).unwrap(), None);
 }

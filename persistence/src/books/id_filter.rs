@@ -314,6 +314,13 @@ impl IdFilterFiles {
         Self::open_at(FilterPlace::Directory(directory.to_path_buf()), mark, sizes)
     }
 
+    /// From now on the files are those in `directory`, of which those that were loaded are a copy.
+    pub(crate) fn take_place(&mut self, directory: &Path) -> Result<(), PersistenceError> {
+        remove_leftover(directory)?;
+        self.place = FilterPlace::Directory(directory.to_path_buf());
+        Ok(())
+    }
+
     /// As [`Self::open`], wherever the files lie.
     pub(crate) fn open_at(
         place: FilterPlace,

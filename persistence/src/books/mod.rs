@@ -18,11 +18,10 @@ pub(crate) mod window;
 
 use crate::durable_write::sync_directory;
 use crate::entry_codec::decode_entry;
-use crate::error::PersistenceError;
+use crate::error::{BooksDamage, PersistenceError};
 use crate::free_space::free_bytes;
-use crate::journal::ChainPoint;
-use crate::recovery::{COPY_RESERVE_BYTES, forget_cached_pages, is_room};
-use crate::scratch_copy::{ScratchCopy, allocated_bytes, copy_file, for_each_file};
+use crate::recovery::{COPY_RESERVE_BYTES, forget_cached_pages_below, is_room};
+use crate::scratch_copy::{ScratchCopy, allocated_bytes, copy_file};
 use parking_lot::{Mutex, RwLock};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -121,10 +120,32 @@ impl Books {
     /// Opens the books in `directory`, which must be there.
     pub(crate) fn open_existing(directory: &Path, options: &BooksOptions) -> Result<Self, PersistenceError> {
         // As of the journal: what is read has to be what is on the disk.
-        for_each_file(directory, &mut forget_cached_pages)?;
+        forget_cached_pages_below(directory)?;
         let store = Store::open(&store_path(directory), options.cache_bytes)?;
         let open_filter = |mark| IdFilterFiles::open(directory, mark, options.filter_sizes);
-        Self::over(store, &open_filter, directory, options)
+        let (view, filter) = read(&store, &open_filter)?;
+        Ok(Self::over(store, view, filter, directory, options))
+    }
+
+    /// Opens the books in `directory`, which were examined and not touched since: what was read of their copy, which is the same, is not
+    /// read again.
+    pub(crate) fn open_examined(
+        directory: &Path,
+        options: &BooksOptions,
+        examined: ExaminedBooks,
+    ) -> Result<Self, PersistenceError> {
+        let ExaminedBooks { view, mut filter, copy } = examined;
+        let marker = *view.marker();
+        drop((view, copy));
+        filter.take_place(directory)?;
+        let store = Store::open(&store_path(directory), options.cache_bytes)?;
+        let snapshot = store.snapshot();
+        if BooksView::read_marker(&snapshot)? != marker {
+            // Not what its copy was a moment ago.
+            return Err(PersistenceError::damaged_books(directory, BooksDamage::Unreadable));
+        }
+        let view = Arc::new(BooksView::new(snapshot, marker, filter.filter()));
+        Ok(Self::over(store, view, filter, directory, options))
     }
 
     /// Opens the books on a simulated disk, making empty ones if there are none.
@@ -139,29 +160,25 @@ impl Books {
         }
         let place = FilterPlace::Simulated(disk.clone());
         let open_filter = |mark| IdFilterFiles::open_at(place.clone(), mark, options.filter_sizes);
-        Self::over(store, &open_filter, &disk.books_path(), options)
+        let (view, filter) = read(&store, &open_filter)?;
+        Ok(Self::over(store, view, filter, &disk.books_path(), options))
     }
 
     fn over(
         store: Arc<Store>,
-        open_filter: &dyn Fn(FilterMark) -> Result<IdFilterFiles, PersistenceError>,
+        view: Arc<BooksView>,
+        filter: IdFilterFiles,
         directory: &Path,
         options: &BooksOptions,
-    ) -> Result<Self, PersistenceError> {
-        let snapshot = store.snapshot();
-        let marker = BooksView::read_marker(&snapshot)?;
-        let mut filter = open_filter(marker.filter)?;
-        let bare = Arc::new(BooksView::new(snapshot.clone(), marker, filter.filter()));
-        catch_up(&mut filter, &bare)?;
-        let view = Arc::new(BooksView::new(snapshot, marker, filter.filter()));
-        Ok(Self {
+    ) -> Self {
+        Self {
             directory: directory.to_path_buf(),
             options: options.clone(),
             store,
             views: Mutex::new(vec![(view.seq(), Arc::downgrade(&view))]),
             view: RwLock::new(view),
             filter: Mutex::new(Some(filter)),
-        })
+        }
     }
 
     /// The newest view.
@@ -258,30 +275,71 @@ fn create(directory: &Path, options: &BooksOptions) -> Result<(), PersistenceErr
     sync_directory(directory.parent().unwrap_or(Path::new(".")))
 }
 
+/// Books that were looked into without changing them.
+#[derive(Debug)]
+pub(crate) struct ExaminedBooks {
+    /// What they hold, read from the copy.
+    pub(crate) view: Arc<BooksView>,
+    filter: IdFilterFiles,
+    /// Below the view, so that it is removed after the engine has let go of it.
+    copy: ScratchCopy,
+}
+
+impl ExaminedBooks {
+    /// Says of an error that it is of the books in `directory`, and not of their copy.
+    pub(crate) fn of_the_original(&self, error: PersistenceError, directory: &Path) -> PersistenceError {
+        error.of_the_original(self.copy.path(), directory)
+    }
+}
+
 /// Looks whether the books in `directory` can be opened, without changing anything there: the engine changes what it opens, so a copy
-/// is opened, at `place`. Returns up to which record they go; `None` if there is no room for the copy.
+/// is opened, at `place`. `None` if there is no room for the copy.
 pub(crate) fn examine(
     directory: &Path,
     place: &Path,
     options: &BooksOptions,
-) -> Result<Option<ChainPoint>, PersistenceError> {
+) -> Result<Option<ExaminedBooks>, PersistenceError> {
     ScratchCopy::remove_leftover(place)?;
     // What is read has to be what is on the disk.
-    for_each_file(directory, &mut forget_cached_pages)?;
+    forget_cached_pages_below(directory)?;
     let needed = COPY_RESERVE_BYTES + allocated_bytes(directory, &|file| !is_never_overwritten(file))?;
     if !is_room(free_bytes(directory)?, needed) {
         return Ok(None);
     }
-    let copied = copy(directory, place)?;
-    let look = || {
-        let snapshot = Store::open(&store_path(place), options.cache_bytes)?.snapshot();
-        let marker = BooksView::read_marker(&snapshot)?;
-        IdFilterFiles::open(place, marker.filter, options.filter_sizes)?;
-        Ok(marker.point)
-    };
-    let point = look().map_err(|error: PersistenceError| error.of_the_original(place, directory))?;
-    drop(copied);
-    Ok(Some(point))
+    let copy = copy(directory, place)?;
+    let (view, filter) =
+        look_into(place, options).map_err(|error| error.of_the_original(place, directory))?;
+    Ok(Some(ExaminedBooks { view, filter, copy }))
+}
+
+/// Opens a copy of the books only to be read.
+fn look_into(
+    directory: &Path,
+    options: &BooksOptions,
+) -> Result<(Arc<BooksView>, IdFilterFiles), PersistenceError> {
+    let store = Store::open_to_read(&store_path(directory), options.cache_bytes)?;
+    read(&store, &|mark| IdFilterFiles::open(directory, mark, options.filter_sizes))
+}
+
+/// What a copy of the books holds.
+pub(crate) fn read_copy(
+    directory: &Path,
+    options: &BooksOptions,
+) -> Result<Arc<BooksView>, PersistenceError> {
+    look_into(directory, options).map(|(view, _)| view)
+}
+
+/// The view of all that the books hold, and the filter of its ids.
+fn read(
+    store: &Arc<Store>,
+    open_filter: &dyn Fn(FilterMark) -> Result<IdFilterFiles, PersistenceError>,
+) -> Result<(Arc<BooksView>, IdFilterFiles), PersistenceError> {
+    let snapshot = store.snapshot();
+    let marker = BooksView::read_marker(&snapshot)?;
+    let mut filter = open_filter(marker.filter)?;
+    let bare = Arc::new(BooksView::new(snapshot.clone(), marker, filter.filter()));
+    catch_up(&mut filter, &bare)?;
+    Ok((Arc::new(BooksView::new(snapshot, marker, filter.filter())), filter))
 }
 
 /// Copies the books; files that are never written again once they have their name are linked, if that is possible.

@@ -17,10 +17,16 @@ use ledger::{
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::{panic, thread};
 
 use super::id_filter::IdFilter;
 use super::rows::{self, HistoryRow, Kind, Marker, Progress, bad_row};
 use super::store::{Row, Space, StoreRange, StoreSnapshot};
+
+/// So many threads look for ids at the same time,
+const LOOKING_AT_ONCE: usize = 8;
+/// unless there are no more than so many.
+const LOOKED_FOR_ALONE: usize = 4096;
 
 /// Which way a list goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,6 +160,43 @@ impl BooksView {
         let Some(value) = self.snapshot.get(Space::Ids, &key)? else { return Ok(None) };
         let seq = rows::decode_seq(&value).map_err(self.bad("ids", &key))?;
         Ok((seq <= self.seq()).then_some(seq))
+    }
+
+    /// Any of these ids that is used up, if one is. For very many of them at a time, of which hardly any is.
+    ///
+    /// The filter lets one in a hundred through, and each of those takes a block of every table, from disk: so several threads look, each
+    /// in the order of the keys.
+    pub fn any_used(&self, ids: &[TransferId]) -> Result<Option<TransferId>, PersistenceError> {
+        let look_for = |part: &[TransferId]| {
+            let mut possible: Vec<TransferId> =
+                part.iter().copied().filter(|id| self.ids.may_contain(*id)).collect();
+            possible.sort_unstable();
+            for id in possible {
+                if self.seq_of(id)?.is_some() {
+                    return Ok(Some(id));
+                }
+            }
+            Ok(None)
+        };
+        let share = ids.len().div_ceil(LOOKING_AT_ONCE).max(LOOKED_FOR_ALONE);
+        if ids.len() <= share {
+            return look_for(ids);
+        }
+        thread::scope(|scope| {
+            let mut looking = Vec::with_capacity(LOOKING_AT_ONCE);
+            for part in ids.chunks(share) {
+                let started = thread::Builder::new()
+                    .name("look".to_owned())
+                    .spawn_scoped(scope, move || look_for(part))
+                    .map_err(|source| PersistenceError::io("start a thread to read", self.path(), source))?;
+                looking.push(started);
+            }
+            let found = looking
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|panic| panic::resume_unwind(panic)))
+                .collect::<Result<Vec<_>, _>>()?;
+            Ok(found.into_iter().flatten().next())
+        })
     }
 
     /// The record that holds an entry.

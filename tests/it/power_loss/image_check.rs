@@ -88,11 +88,17 @@ pub(crate) fn check_opened(data: &Path, witness: &Witness, chance: &mut Chance) 
 fn open(data: &Path) -> Result<(OpenedLedger, Entries), String> {
     let options = BooksOptions::default();
     let mut above = Entries::new();
-    let opened =
-        open_ledger(data, &OpenOptions::default(), &options, false, &mut |_, timestamp_ns, entry| {
+    let opened = open_ledger(
+        data,
+        &OpenOptions::default(),
+        &options,
+        false,
+        &mut |_, timestamp_ns, entry| {
             above.push((timestamp_ns, entry));
             Ok(())
-        });
+        },
+        &mut |_| Ok(()),
+    );
     let ledger = opened.map_err(|error| format!("it was refused: {error}"))?;
     let reader = LedgerReader::new(ledger.journal.reader(), Arc::clone(&ledger.books), Arc::default());
     let mut entries = Entries::new();
