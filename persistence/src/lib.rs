@@ -64,7 +64,7 @@ mod writer;
 
 pub use backup_file::{BackupReport, BackupWriter};
 pub use bookkeeper::{Bookkeeper, BookkeeperThread, FoldPace, Folded, OnView};
-pub use books::rebuild::{RebuildReport, rebuild_books};
+pub use books::rebuild::{RebuildProgress, RebuildReport, rebuild_books};
 pub use books::verification::{OnVerified, VerifyReport, verify, verify_and_read, verify_backup};
 pub use books::view::{BooksView, Direction, Page, WalletQuery};
 pub use books::window::WindowLimits;

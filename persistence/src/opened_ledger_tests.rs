@@ -3,7 +3,7 @@
 use crate::bookkeeper::{Bookkeeper, Folded};
 use crate::books::books_tests::{all_rows, check, options};
 use crate::books::invented_ledger::{Chance, InventedLedger};
-use crate::books::rebuild::rebuild_books;
+use crate::books::rebuild::{RebuildProgress, rebuild_books};
 use crate::books::verification::verify;
 use crate::books::view::BooksView;
 use crate::books::{Books, BooksOptions};
@@ -123,7 +123,15 @@ fn a_directory_with_books_is_verified_without_being_changed_and_its_books_can_be
         open_ledger(&data, &OpenOptions::default(), &options, true, &mut |_, _, _| Ok(()), &mut |_| Ok(()));
     let refused = refused.unwrap_err().to_string();
     assert!(refused.contains("ids.filter.1") && refused.contains("rebuild"), "{refused}");
-    let report = rebuild_books(&data, &options).unwrap();
+    let mut progress = Vec::new();
+    let report = rebuild_books(&data, &options, &mut |come| progress.push(come)).unwrap();
+    assert_eq!(progress.first(), Some(&RebuildProgress::Found(130)));
+    let folded = progress.iter().map(|come| match come {
+        RebuildProgress::Found(_) => 0,
+        RebuildProgress::Folded(entries) => *entries,
+    });
+    assert!(progress.len() > 2 && folded.is_sorted(), "{progress:?}");
+    assert_eq!(progress.last(), Some(&RebuildProgress::Folded(130)));
     assert_eq!((report.seq, report.above), (130, 20));
     verify(&data).unwrap();
     let (opened, above) = open(&data, &options);

@@ -29,6 +29,15 @@ pub struct RebuildReport {
     pub above: u64,
 }
 
+/// How far it has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RebuildProgress {
+    /// The old books hold the records of so many entries.
+    Found(u64),
+    /// So many of them are in the new books.
+    Folded(u64),
+}
+
 /// The records of old books, as a journal that nothing is trimmed from.
 #[derive(Debug)]
 struct OldRecords(Arc<BooksView>);
@@ -49,8 +58,13 @@ impl JournalTrimmer for OldRecords {
     }
 }
 
-/// Makes the books of the stopped data directory at `path` again, and checks that the journal goes on where they end.
-pub fn rebuild_books(path: &Path, options: &BooksOptions) -> Result<RebuildReport, PersistenceError> {
+/// Makes the books of the stopped data directory at `path` again, and checks that the journal goes on where they end. Tells now and
+/// then how far it has come.
+pub fn rebuild_books(
+    path: &Path,
+    options: &BooksOptions,
+    on_progress: &mut dyn FnMut(RebuildProgress),
+) -> Result<RebuildReport, PersistenceError> {
     let mut seq = 0;
     let mut above = 0;
     let mut exchange = None;
@@ -60,8 +74,11 @@ pub fn rebuild_books(path: &Path, options: &BooksOptions) -> Result<RebuildRepor
         &mut |directory| {
             let (books, rebuilt) = (directory.books(), directory.books_rebuilt());
             ScratchCopy::remove_leftover(&rebuilt)?;
-            let held =
-                if books.exists() { rebuild(&books, &rebuilt, options)? } else { ChainPoint::default() };
+            let held = if books.exists() {
+                rebuild(&books, &rebuilt, options, on_progress)?
+            } else {
+                ChainPoint::default()
+            };
             seq = held.seq;
             exchange = books.exists().then_some((books, rebuilt));
             Ok(held)
@@ -78,11 +95,17 @@ pub fn rebuild_books(path: &Path, options: &BooksOptions) -> Result<RebuildRepor
     Ok(RebuildReport { seq, above: above.saturating_sub(seq) })
 }
 
-fn rebuild(old: &Path, new: &Path, options: &BooksOptions) -> Result<ChainPoint, PersistenceError> {
+fn rebuild(
+    old: &Path,
+    new: &Path,
+    options: &BooksOptions,
+    on_progress: &mut dyn FnMut(RebuildProgress),
+) -> Result<ChainPoint, PersistenceError> {
     let records = old_records(old, options)?;
+    on_progress(RebuildProgress::Found(records.0.seq()));
     let books = Arc::new(Books::open(new, options)?);
     let trimmer = Arc::clone(&records) as Arc<dyn JournalTrimmer>;
-    fold_all(&books, records, trimmer, &mut |_| {})
+    fold_all(&books, records, trimmer, &mut |seq| on_progress(RebuildProgress::Folded(seq)))
 }
 
 /// Folds all that a journal holds, which gets nothing more, and says how far after each window. Returns where the books end.
@@ -109,7 +132,7 @@ pub(crate) fn fold_all(
 
 /// All records that are there. The marker and everything else may be what is damaged, so the last record says where they end.
 fn old_records(old: &Path, options: &BooksOptions) -> Result<Arc<OldRecords>, PersistenceError> {
-    let snapshot = Store::open(&store_path(old), options.cache_bytes)?.snapshot();
+    let snapshot = Store::open_to_read(&store_path(old), options.cache_bytes)?.snapshot();
     let last = snapshot.range(Space::Records, &[0; 8], &[0xff; 8]).next_back().transpose()?;
     let marker = match last {
         None => Marker::default(),
