@@ -201,7 +201,7 @@ pub struct FoldPace {
 impl FoldPace {
     /// With nothing left to gather for longer than `interval`.
     pub fn with_interval(interval: Duration) -> Self {
-        Self { entries: 400_000, worthwhile: (20_000, Duration::from_secs(2)), interval }
+        Self { entries: 200_000, worthwhile: (20_000, Duration::from_secs(2)), interval }
     }
 
     fn is_time(&self, gathered: u64, gathers_for: Duration) -> bool {
