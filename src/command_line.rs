@@ -273,7 +273,7 @@ pub struct ImportArguments {
     /// The CSV
     pub file: PathBuf,
     /// The import's id, a UUID or an integer: files of one id are one import [default: one that follows from what the file holds]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_parser = parse_import_id, value_name = "ID")]
     pub id: Option<ImportId>,
     /// The wallet that opening balances come from, one for each asset; may be given several times. It may be in the file itself
     #[arg(long = "opening-wallet", value_name = "ID")]
@@ -545,6 +545,15 @@ fn event_kind_parser() -> impl TypedValueParser<Value = EventKind> {
 fn flag_parser() -> impl TypedValueParser<Value = WalletFlags> {
     PossibleValuesParser::new(WalletFlags::ALL.map(|(_, name)| name))
         .map(|text| WalletFlags::ALL.into_iter().find(|(_, name)| *name == text).expect("one of them").0)
+}
+
+/// An id that is one: 0 is that of no import.
+fn parse_import_id(text: &str) -> Result<ImportId, String> {
+    match text.parse() {
+        Ok(ImportId::NONE) => Err("an import's id is not 0".to_owned()),
+        Ok(id) => Ok(id),
+        Err(error) => Err(format!("{error}")),
+    }
 }
 
 /// A time as people write it, or in nanoseconds since 1970.

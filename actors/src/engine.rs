@@ -171,7 +171,7 @@ impl Engine {
         let bookkeeper = BookkeeperThread::start(
             Bookkeeper::new(books, journal, trimmer, on_view),
             sequencer,
-            FoldPace::with_interval(options.books_interval),
+            FoldPace::new(options.books_interval, options.books_lag_max),
             Box::new(move |reason| failed.fatal(&reason)),
         )?;
 

@@ -102,9 +102,9 @@ pub struct WalletView {
 }
 
 impl WalletView {
-    /// `None` if it was being imported then.
-    pub(crate) fn shown(core: &Core, wallet: &Wallet, as_of_seq: u64, as_of_ns: u64) -> Option<Self> {
-        if !core.imports.shows(wallet.terms.import, as_of_seq) {
+    /// `None` if it was being imported when the request came.
+    pub(crate) fn shown(request: &Request, wallet: &Wallet, as_of_seq: u64, as_of_ns: u64) -> Option<Self> {
+        if !request.core.imports.shows(wallet.terms.import, request.came_at_seq) {
             return None;
         }
         let available = wallet.available(as_of_ns);
@@ -242,6 +242,8 @@ pub(crate) struct Request {
     unfinished: AtomicUsize,
     /// The newest entry that the answer depends on.
     seen_seq: AtomicU64,
+    /// The newest entry when it came: what an import shows, it shows to all parts of a request or to none.
+    came_at_seq: u64,
     deadline_ns: u64,
     reply: Mutex<Option<Reply>>,
     permit: Mutex<Option<Permit>>,
@@ -276,8 +278,10 @@ impl Request {
         };
         // A query is answered as a whole.
         let parts = if matches!(operations, Operations::Query(_)) { 1 } else { count };
+        let came_at_seq = core.sequencer.appended_seq();
         Arc::new(Self {
             core,
+            came_at_seq,
             operations,
             slots,
             details: Mutex::default(),
@@ -629,8 +633,10 @@ impl PendingRead {
         Self(Some(item))
     }
 
-    pub(crate) fn finish(mut self, view: Option<WalletView>) {
+    /// Answers it with the wallet as it is; `None` if there is none.
+    pub(crate) fn finish(mut self, wallet: Option<&Wallet>, as_of_seq: u64, as_of_ns: u64) {
         let item = self.0.take().expect("a read is finished once");
+        let view = wallet.and_then(|wallet| WalletView::shown(&item.request, wallet, as_of_seq, as_of_ns));
         item.request.finish_wallet(item.index, view);
     }
 }

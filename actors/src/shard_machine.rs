@@ -263,7 +263,7 @@ impl<A> ShardMachine<A> {
             *is_touched = true;
             let sequencer = &self.core.sequencer;
             let (as_of_seq, as_of_ns) = (sequencer.appended_seq(), sequencer.now_ns());
-            let view = WalletView::shown(&self.core, wallet, as_of_seq, as_of_ns);
+            let view = WalletView::shown(&item.request, wallet, as_of_seq, as_of_ns);
             return item.request.finish_wallet(item.index, view);
         }
         self.deliver(id, WalletMessage::Read(PendingRead::new(item)), host);

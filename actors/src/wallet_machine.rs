@@ -10,7 +10,7 @@
 use crate::core::Core;
 use crate::in_flight::{Attempt, InFlight, Reserved};
 use crate::outbox::Post;
-use crate::request::{PendingRead, WalletView};
+use crate::request::PendingRead;
 use crate::shard_machine::{Departure, ShardMessage};
 use crate::ticket::Fate;
 use ledger::decide::decide;
@@ -491,8 +491,7 @@ impl WalletMachine {
         let head = turn.core.sequencer.appended_seq();
         self.settle_up_to(head);
         turn.core.inject_fault("read_settled", self.id);
-        let wallet = self.wallet.as_deref();
-        read.finish(wallet.and_then(|wallet| WalletView::shown(turn.core, wallet, head, turn.now_ns)));
+        read.finish(self.wallet.as_deref(), head, turn.now_ns);
         self.decide_waiting(turn);
     }
 

@@ -131,7 +131,8 @@ fn what_is_shown_of_a_wallet_counts_its_holds_and_does_not_carry_them() {
     let held = Transfer { amount: 2, ..transfer(6) };
     wallet.apply(&Route::of_pending(&held, 0).parts()[0].effect, 0, NOW);
     let house = House::new(false);
-    let view = WalletView::shown(&house.core, &wallet, 0, NOW).expect("it was never imported");
+    let asked = house.request(Operations::LookupWallets(vec![WalletId(2)]), u64::MAX);
+    let view = WalletView::shown(&asked.item().request, &wallet, 0, NOW).expect("it was never imported");
     assert!(view.wallet.holds.is_empty() && !wallet.holds.is_empty());
     assert_eq!((view.wallet.position, view.available), (wallet.position, Some(3)));
 }

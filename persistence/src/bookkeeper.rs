@@ -199,12 +199,14 @@ pub struct FoldPace {
 }
 
 impl FoldPace {
-    /// With nothing left to gather for longer than `interval`.
-    pub fn with_interval(interval: Duration) -> Self {
-        Self { entries: 200_000, worthwhile: (20_000, Duration::from_secs(2)), interval }
+    /// With nothing left to gather for longer than `interval`, where writers wait when the books lag by `lag_max` entries.
+    pub fn new(interval: Duration, lag_max: u64) -> Self {
+        // Nobody is to wait for a window that is waited for.
+        let entries = |count: u64| count.min(lag_max / 2).max(1);
+        Self { entries: entries(200_000), worthwhile: (entries(20_000), Duration::from_secs(2)), interval }
     }
 
-    fn is_time(&self, gathered: u64, gathers_for: Duration) -> bool {
+    pub(crate) fn is_time(&self, gathered: u64, gathers_for: Duration) -> bool {
         let (worthwhile, for_a_while) = self.worthwhile;
         gathered >= self.entries
             || (gathered >= worthwhile && gathers_for >= for_a_while)
@@ -276,8 +278,13 @@ fn keep(
         }
         let gathered = sequencer.durable_seq().saturating_sub(bookkeeper.books.view().seq());
         if pace.is_time(gathered, folded_at.elapsed()) {
-            while matches!(bookkeeper.step()?, Folded::Some(_)) && !*stop.0.lock() {}
-            folded_at = Instant::now();
+            let mut folded = bookkeeper.step()?;
+            while matches!(folded, Folded::Some(_)) && !*stop.0.lock() {
+                folded = bookkeeper.step()?;
+            }
+            if folded != Folded::Behind {
+                folded_at = Instant::now();
+            }
         } else if gathered == 0 {
             // What was held back by an old view may be trimmed now.
             bookkeeper.trim()?;

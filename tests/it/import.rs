@@ -317,6 +317,25 @@ async fn what_is_refused_is_told_with_its_line_and_done_when_the_reason_is_gone(
         (0, 10, 20)
     );
 
+    // What was refused for good before is done with other fields, too: another wallet, a corrected balance in another file.
+    let file = write(directory.path(), "id,asset,balance\n15,840,10\n16,840,20\n");
+    let refused = told(&import(&server, &file, &from_poor));
+    assert_eq!(refused["outcome"]["status"], "insufficient_funds");
+    let first = refused["import"].as_str().expect("an id");
+    let corrected = write(directory.path(), "id,asset,balance\n15,840,11\n16,840,20\n");
+    let other = told(&import(&server, &corrected, &["--opening-wallet", "1"]));
+    assert_eq!(other["outcome"]["status"], "exists_with_different_import");
+    let done = import(&server, &corrected, &["--opening-wallet", "1", "--id", first]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(done.stderr.contains(first), "{}", done.stderr);
+    assert_eq!((balance(&client, 15).await, balance(&client, 16).await), (11, 20));
+    // What was done is not done in another way.
+    let again = write(directory.path(), "id,asset,balance\n15,840,12\n16,840,20\n");
+    let again = told(&import(&server, &again, &["--opening-wallet", "1", "--id", first]));
+    assert_eq!(again["outcome"]["status"], "exists_with_different_amount");
+    let none = import(&server, &file, &["--id", "0"]);
+    assert!(none.code == Some(2) && none.stderr.contains("is not 0"), "{none:?}");
+
     // Several files of one id; the wallet that balances come from is in one of them.
     let first = write(directory.path(), "id,asset,balance,flags\n50,840,10,\n51,840,-4,system\n");
     let flags = ["--id", "99", "--opening-wallet", "60", "--keep-open"];

@@ -2,7 +2,7 @@
 
 use ledger::fold::AssetTotals;
 use ledger::original::{Original, resolve};
-use ledger::{Asset, AssetId, Entry, Fold, HoldState, Order, TransferId, Wallet, WalletId};
+use ledger::{Asset, AssetId, Entry, Fold, HoldState, Order, Route, TransferId, Wallet, WalletId};
 use persistence::{JournalReader, read_entries};
 use std::collections::{BTreeMap, HashMap};
 
@@ -152,10 +152,26 @@ impl History {
         self.wallet_at(id, seq).is_some_and(|wallet| !wallet.is_importing(closed_by))
     }
 
-    /// Whether a wallet was still being imported, or is since, under another import than this group.
-    pub(super) fn imports_beside(&self, group_id: u128, seq: u64) -> bool {
+    /// Whether the order may have met a wallet that was being imported after the entry `seq`, under another import than its group.
+    pub(super) fn may_meet_import(&self, order: &Order, seq: u64) -> bool {
         let closed_by = |import| self.fold.imports.get(&import).is_some_and(|(closed, _)| *closed <= seq);
-        self.fold.wallets.values().any(|wallet| !wallet.takes_part_in(group_id, closed_by))
+        let group_id = order.notes().0;
+        let stands_still = |id: WalletId| {
+            self.fold.wallets.get(&id).is_some_and(|wallet| !wallet.takes_part_in(group_id, closed_by))
+        };
+        let route = match order {
+            Order::Transfer(transfer) => Route::of_transfer(transfer),
+            Order::Pending(pending) => Route::of_pending(&pending.transfer, pending.timeout_s),
+            Order::Transaction(transaction) => Route::of_legs(&transaction.legs),
+            // Between the same wallets.
+            Order::Reversal(reversal) => match self.decided(reversal.reverses_id) {
+                Some(made) => self.entry(made).1.route(),
+                None => return false,
+            },
+            // What was held before goes through.
+            Order::Post(_) | Order::Void(_) => return false,
+        };
+        route.parts().iter().any(|part| stands_still(part.wallet))
     }
 
     /// The totals as of an entry.

@@ -193,7 +193,7 @@ fn check_order(call: &Call, order: &Order, outcome: &Outcome, history: &History,
         return not_journaled(outcome, refusal);
     }
     if outcome.status == Status::WalletImporting {
-        assert!(history.imports_beside(order.notes().0, call.known_seq), "{order:?} is answered {outcome:?}");
+        assert!(history.may_meet_import(order, call.known_seq), "{order:?} is answered {outcome:?}");
         return not_journaled(outcome, Status::WalletImporting.into());
     }
     if outcome.seq == 0 {

@@ -7,8 +7,7 @@
 //!   (`version/persist.rs`). Before that a crash leaves tables that nothing names, which the next open removes. What is in
 //!   memory of the keyspace is flushed first (`tree/ingest.rs`, `finish`). It may hold tombstones. It does not wait for compaction, and does
 //!   not look whether the database is poisoned; [`Store::persist`] does.
-//! - *A batch is atomic over keyspaces* and, with `SyncAll`, durable (`batch/mod.rs`, `journal/writer.rs`).
-//! - *A snapshot* sees what was ingested or committed before it was taken, over all keyspaces, and keeps it (`snapshot_tracker.rs`,
+//! - *A snapshot* sees what was ingested before it was taken, over all keyspaces, and keeps it (`snapshot_tracker.rs`,
 //!   `version/super_version.rs`).
 //! - *Every block is checked* against an xxh3 when it is read from disk (`table/block/mod.rs`).
 //!

@@ -5,7 +5,7 @@ use super::CHUNK;
 use super::table::{Fault, ImportedWallet, Table};
 use anyhow::{Context, bail};
 use ledger::{AssetId, ImportId, WalletId};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -17,11 +17,13 @@ const FAULTS_TOLD: usize = 20;
 #[derive(Debug)]
 pub(super) struct CheckedFile {
     pub(super) import: ImportId,
+    /// Of all its bytes.
+    pub(super) hash: blake3::Hash,
     pub(super) wallets: u64,
     /// Wallets that start with something, and the sum of that, with the first line, by asset.
     pub(super) balances: BTreeMap<AssetId, Balances>,
-    /// The ids in the file, each with its asset.
-    pub(super) assets: HashMap<WalletId, AssetId>,
+    /// Of the wallets that balances come from, those that are in the file, each with its asset.
+    pub(super) opening_wallets: BTreeMap<WalletId, AssetId>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,11 +34,14 @@ pub(super) struct Balances {
 }
 
 impl CheckedFile {
-    pub(super) fn read(path: &Path, id: Option<ImportId>) -> anyhow::Result<Self> {
-        let file = || File::open(path).with_context(|| format!("cannot read {}", path.display()));
-        let length = file()?.metadata()?.len();
-        let mut progress = Progress::begin("checking", Unit::Bytes, length);
-        let mut source = Hashing { source: file()?, hasher: blake3::Hasher::new(), bytes: 0 };
+    /// Looks through the file. Of `opening_wallets`, those that are in it are noted with their assets.
+    pub(super) fn read(
+        path: &Path,
+        id: Option<ImportId>,
+        opening_wallets: &[WalletId],
+    ) -> anyhow::Result<Self> {
+        let source = HashedFile::open(path)?;
+        let mut progress = Progress::begin("checking", Unit::Bytes, source.length);
         let (mut faults, mut fault_count) = (Vec::new(), 0_u64);
         let mut note = |fault: Fault| {
             fault_count += 1;
@@ -44,19 +49,36 @@ impl CheckedFile {
                 faults.push(format!("line {}: {}", fault.line, fault.reason));
             }
         };
-        let mut checked =
-            Self { import: ImportId::NONE, wallets: 0, balances: BTreeMap::new(), assets: HashMap::new() };
-        match Table::open(&mut source, ImportId::NONE) {
+        let mut checked = Self {
+            import: ImportId::NONE,
+            hash: blake3::Hash::from_bytes([0; blake3::OUT_LEN]),
+            wallets: 0,
+            balances: BTreeMap::new(),
+            opening_wallets: BTreeMap::new(),
+        };
+        let mut ids = HashSet::new();
+        match Table::open(source, ImportId::NONE) {
             Err(fault) => note(fault),
             Ok(mut table) => {
                 while let Some(read) = table.read() {
-                    if let Err(fault) = read.and_then(|wallet| checked.add(&wallet)) {
+                    let added = read.and_then(|wallet| {
+                        if !ids.insert(wallet.terms.id.0) {
+                            let reason = format!("the wallet {} is there twice", wallet.terms.id);
+                            return Err(Fault { line: wallet.line, reason });
+                        }
+                        if opening_wallets.contains(&wallet.terms.id) {
+                            checked.opening_wallets.insert(wallet.terms.id, wallet.terms.asset);
+                        }
+                        checked.add(&wallet)
+                    });
+                    if let Err(fault) = added {
                         note(fault);
                     }
                     if checked.wallets.is_multiple_of(CHUNK as u64) {
                         progress.set(table.source().bytes);
                     }
                 }
+                checked.hash = table.into_source().finish()?;
             }
         }
         drop(progress);
@@ -65,19 +87,14 @@ impl CheckedFile {
             let more = if more > 0 { format!("\nand {more} more") } else { String::new() };
             bail!("{} cannot be imported:\n{}{more}", path.display(), faults.join("\n"));
         }
-        io::copy(&mut source, &mut io::sink())?;
-        let hash = source.hasher.finalize();
-        let of_the_file = u128::from_be_bytes(*hash.as_bytes().first_chunk().expect("a hash has 32 bytes"));
-        checked.import = id.unwrap_or(ImportId(of_the_file.max(1)));
+        let first = checked.hash.as_bytes().first_chunk().expect("a hash has 32 bytes");
+        checked.import = id.unwrap_or(ImportId(u128::from_be_bytes(*first).max(1)));
         Ok(checked)
     }
 
     fn add(&mut self, wallet: &ImportedWallet) -> Result<(), Fault> {
         let ImportedWallet { line, terms, balance, .. } = wallet;
         let fault = |reason: String| Err(Fault { line: *line, reason });
-        if self.assets.insert(terms.id, terms.asset).is_some() {
-            return fault(format!("the wallet {} is there twice", terms.id));
-        }
         self.wallets += 1;
         if *balance != 0 {
             let new = Balances { first_line: *line, ..Balances::default() };
@@ -94,13 +111,31 @@ impl CheckedFile {
 
 /// A file that is hashed as it is read.
 #[derive(Debug)]
-struct Hashing {
+pub(super) struct HashedFile {
     source: File,
+    length: u64,
     hasher: blake3::Hasher,
     bytes: u64,
 }
 
-impl Read for Hashing {
+impl HashedFile {
+    pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
+        let open = || {
+            let source = File::open(path)?;
+            let length = source.metadata()?.len();
+            Ok::<_, io::Error>(Self { source, length, hasher: blake3::Hasher::new(), bytes: 0 })
+        };
+        open().with_context(|| format!("cannot read {}", path.display()))
+    }
+
+    /// Reads what is left.
+    pub(super) fn finish(mut self) -> io::Result<blake3::Hash> {
+        io::copy(&mut self, &mut io::sink())?;
+        Ok(self.hasher.finalize())
+    }
+}
+
+impl Read for HashedFile {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.source.read(buffer)?;
         self.hasher.update(&buffer[..count]);

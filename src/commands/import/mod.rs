@@ -37,12 +37,14 @@ enum State {
 pub async fn run(arguments: ImportArguments) -> anyhow::Result<ExitCode> {
     let ImportArguments { file, id, opening_wallets, code, check, keep_open, client: flags } = arguments;
     let begun = Instant::now();
-    let checked = CheckedFile::read(&file, id)?;
+    let checked = CheckedFile::read(&file, id, &opening_wallets)?;
     if check {
         report(&checked, State::Checked, begun, &flags)?;
         return Ok(ExitCode::SUCCESS);
     }
     let client = Arc::new(connect(&flags).await?);
+    // Whoever goes on with another file needs it, whatever becomes of this run.
+    eprintln!("import {}", checked.import);
     let sources = Arc::new(Sources::find(&client, &checked, &opening_wallets, code).await?);
     if let Err(refused) = send(&client, &file, &checked, &sources).await? {
         return report_refusal(checked.import, &refused, &flags);
@@ -69,8 +71,8 @@ fn report_refusal(import: ImportId, refused: &Refused, flags: &ClientFlags) -> a
         let mut rows = vec![("import", import.to_string())];
         rows.extend(line.map(|line| ("line", line.to_string())));
         rows.extend(outcome_rows(outcome));
-        let advice = "nothing of it is shown; when the reason is gone, run it again";
-        print(&format!("{}\n{advice}", facts(&rows)))?;
+        let advice = "nothing of it is shown; when the reason is gone, run it again; with another file, under this id:";
+        print(&format!("{}\n{advice} --id {import}", facts(&rows)))?;
     }
     Ok(ExitCode::from(REFUSED))
 }

@@ -2,19 +2,22 @@
 
 use super::super::progress::{Progress, Unit};
 use super::CHUNK;
-use super::checked_file::{Balances, CheckedFile};
+use super::checked_file::{Balances, CheckedFile, HashedFile};
 use super::table::{Fault, ImportedWallet, Table};
-use anyhow::{Context, bail};
-use client::{Client, FlagChange};
+use anyhow::bail;
+use client::{Client, ClientError, FlagChange};
 use ledger::{AssetId, ImportId, Outcome, Status, Transfer, TransferId, WalletFlags, WalletId};
-use std::collections::{BTreeMap, HashSet, VecDeque};
-use std::fs::File;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Chunks under way at once.
 const CHUNKS_IN_FLIGHT: usize = 8;
+
+/// The longest pause before something is asked for again; all of them together are twice as long.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How often an opening balance may have been refused before: each time its id is used up.
 const ATTEMPTS_MAX: u32 = 1_000;
@@ -49,9 +52,12 @@ impl Sources {
         for (&wallet, view) in wallets.iter().zip(client.lookup_wallets(wallets).await?) {
             let asset = match view {
                 Some(view) => view.terms.asset,
-                None => match checked.assets.get(&wallet) {
+                None => match checked.opening_wallets.get(&wallet) {
                     Some(asset) => *asset,
-                    None => bail!("there is no wallet {wallet} that opening balances could come from"),
+                    None => bail!(
+                        "there is no wallet {wallet} that opening balances could come from; one that is being imported has to be in this \
+                         file"
+                    ),
                 },
             };
             if let Some(other) = sources.insert(asset, wallet).filter(|other| *other != wallet) {
@@ -77,20 +83,17 @@ pub(super) async fn send(
     checked: &CheckedFile,
     sources: &Arc<Sources>,
 ) -> Sent {
-    let open = || -> anyhow::Result<Table<File>> {
-        let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-        Table::open(file, sources.import)
-            .map_err(|fault| anyhow::anyhow!("line {}: {}", fault.line, fault.reason))
+    let open = || {
+        Table::open(HashedFile::open(path)?, sources.import)
+            .map_err(|fault| anyhow::anyhow!("the file was changed: line {}: {}", fault.line, fault.reason))
     };
-    let givers: HashSet<WalletId> = sources.wallets.values().copied().collect();
     let mut progress = Progress::begin("importing", Unit::Wallets, checked.wallets);
     // Those that others get their balances from come first.
-    let is_giver = |wallet: &ImportedWallet| givers.contains(&wallet.terms.id);
-    if givers.iter().any(|giver| checked.assets.contains_key(giver)) {
+    if !checked.opening_wallets.is_empty() {
         let mut table = open()?;
         let mut first = Vec::new();
         while let Some(wallet) = next(&mut table)? {
-            if is_giver(&wallet) {
+            if checked.opening_wallets.contains_key(&wallet.terms.id) {
                 if wallet.balance != 0 {
                     bail!(
                         "line {}: {} is where opening balances come from, so it has none of its own",
@@ -129,8 +132,12 @@ pub(super) async fn send(
             progress.set(done);
         }
     }
-    if done != checked.wallets {
-        bail!("{} was changed while it was imported: run it again", path.display());
+    // What was looked through is what was sent, byte by byte.
+    if table.into_source().finish()? != checked.hash {
+        let (path, import) = (path.display(), sources.import);
+        bail!(
+            "{path} was changed while it was imported: nothing of it is shown; run it again with --id {import}"
+        );
     }
     Ok(Ok(()))
 }
@@ -143,7 +150,7 @@ fn next<R: Read>(table: &mut Table<R>) -> anyhow::Result<Option<ImportedWallet>>
 /// Creates wallets, gives them their balances, and freezes those that are to be frozen.
 async fn send_chunk(client: Arc<Client>, sources: Arc<Sources>, chunk: Vec<ImportedWallet>) -> Sent {
     let terms: Vec<_> = chunk.iter().map(|wallet| wallet.terms.clone()).collect();
-    let created = client.create_wallets(&terms).await?;
+    let created = patiently(|| client.create_wallets(&terms)).await?;
     if let Some(refused) = first_refused(&chunk, &created, |wallet| wallet.line) {
         return Ok(Err(refused));
     }
@@ -153,16 +160,17 @@ async fn send_chunk(client: Arc<Client>, sources: Arc<Sources>, chunk: Vec<Impor
             break;
         }
         let transfers: Vec<_> = to_give.iter().map(|wallet| opening(wallet, &sources, attempt)).collect();
-        let outcomes = client.create_transfers(&transfers).await?;
+        let outcomes = patiently(|| client.create_transfers(&transfers)).await?;
         // An earlier run was refused, for a reason that may be gone: its id is used up.
-        let is_used_up = |outcome: &Outcome| outcome.status == Status::IdAlreadyRefused;
-        let (again, decided): (Vec<_>, Vec<_>) =
-            to_give.into_iter().zip(outcomes).partition(|(_, outcome)| is_used_up(outcome));
-        if let Some((wallet, outcome)) = decided.into_iter().find(|(_, outcome)| !outcome.status.is_success())
+        let used_up = used_up(&client, &transfers, &outcomes).await?;
+        let decided = to_give.into_iter().zip(outcomes).zip(used_up);
+        let (again, decided): (Vec<_>, Vec<_>) = decided.partition(|(_, is_used_up)| *is_used_up);
+        if let Some(((wallet, outcome), _)) =
+            decided.into_iter().find(|((_, outcome), _)| !outcome.status.is_success())
         {
             return Ok(Err(Refused { line: Some(wallet.line), outcome }));
         }
-        to_give = again.into_iter().map(|(wallet, _)| wallet).collect();
+        to_give = again.into_iter().map(|((wallet, _), _)| wallet).collect();
     }
     if let Some(wallet) = to_give.first() {
         bail!("line {}: the opening balance was refused {ATTEMPTS_MAX} times before", wallet.line);
@@ -183,12 +191,65 @@ async fn send_chunk(client: Arc<Client>, sources: Arc<Sources>, chunk: Vec<Impor
             set: wallet.frozen,
             clear: WalletFlags::default(),
         };
-        let outcomes = client.set_flags(&hidden.iter().map(freeze).collect::<Vec<_>>()).await?;
+        let changes: Vec<_> = hidden.iter().map(freeze).collect();
+        let outcomes = patiently(|| client.set_flags(&changes)).await?;
         if let Some(refused) = first_refused(&hidden, &outcomes, |wallet| wallet.line) {
             return Ok(Err(refused));
         }
     }
     Ok(Ok(()))
+}
+
+/// Of each transfer, whether its id was refused for good before, with whatever fields: then nothing was moved under it.
+async fn used_up(client: &Client, transfers: &[Transfer], outcomes: &[Outcome]) -> anyhow::Result<Vec<bool>> {
+    let has_other_fields = |outcome: &Outcome| (81..=88).contains(&outcome.status.number());
+    let others: Vec<TransferId> = transfers
+        .iter()
+        .zip(outcomes)
+        .filter(|(_, outcome)| has_other_fields(outcome))
+        .map(|(transfer, _)| transfer.id)
+        .collect();
+    let mut first = client.lookup_transfers(&others).await?.into_iter();
+    let is_used_up = |outcome: &Outcome| match outcome.status {
+        Status::IdAlreadyRefused => true,
+        _ if has_other_fields(outcome) => {
+            first.next().flatten().is_some_and(|view| !view.outcome.status.is_success())
+        }
+        _ => false,
+    };
+    Ok(outcomes.iter().map(is_used_up).collect())
+}
+
+/// Asks again while what stands in the way passes: a server that starts again, or has too much to do. What is asked for here may be
+/// sent any number of times.
+async fn patiently<F>(ask: impl Fn() -> F) -> Result<Vec<Outcome>, ClientError>
+where
+    F: Future<Output = Result<Vec<Outcome>, ClientError>>,
+{
+    let mut pause = Duration::from_millis(100);
+    while pause < PATIENCE {
+        match ask().await {
+            Ok(outcomes) if !outcomes.iter().any(|outcome| passes(outcome.status)) => return Ok(outcomes),
+            Ok(_)
+            | Err(
+                ClientError::OutcomeUnknown { .. }
+                | ClientError::TimedOut { .. }
+                | ClientError::Connect { .. }
+                | ClientError::ConnectionLost { .. },
+            ) => {}
+            Err(error) => return Err(error),
+        }
+        tokio::time::sleep(pause).await;
+        pause *= 2;
+    }
+    ask().await
+}
+
+fn passes(status: Status) -> bool {
+    matches!(
+        status,
+        Status::DeadlineExceeded | Status::Contended | Status::Unavailable | Status::InternalError
+    )
 }
 
 fn first_refused<T>(items: &[T], outcomes: &[Outcome], line: impl Fn(&T) -> u64) -> Option<Refused> {

@@ -44,7 +44,7 @@ pub(super) struct Table<R> {
 impl<R: Read> Table<R> {
     /// Reads the header.
     pub(super) fn open(source: R, import: ImportId) -> Result<Self, Fault> {
-        let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(source);
+        let mut reader = ReaderBuilder::new().trim(Trim::Headers).from_reader(source);
         let header = reader.headers().map_err(|error| fault_of(&error))?;
         let fault = |reason: String| Err(Fault { line: 1, reason });
         let mut places = [None; COLUMNS.len()];
@@ -69,6 +69,11 @@ impl<R: Read> Table<R> {
         self.reader.get_ref()
     }
 
+    /// The same, with what has not been read of it.
+    pub(super) fn into_source(self) -> R {
+        self.reader.into_inner()
+    }
+
     /// The next wallet.
     pub(super) fn read(&mut self) -> Option<Result<ImportedWallet, Fault>> {
         match self.reader.read_record(&mut self.record) {
@@ -83,7 +88,9 @@ impl<R: Read> Table<R> {
 
     /// What stands in a column, by its place in [`COLUMNS`]; nothing if there is no such column.
     fn text(&self, column: usize) -> &str {
-        self.places[column].and_then(|place| self.record.get(place)).unwrap_or_default()
+        let text = self.places[column].and_then(|place| self.record.get(place)).unwrap_or_default();
+        // Blanks of the client's own texts are the client's.
+        if matches!(COLUMNS[column], "owner" | "metadata") { text } else { text.trim() }
     }
 
     fn wallet(&self, line: u64) -> Result<ImportedWallet, String> {
