@@ -30,8 +30,9 @@ const DISK_INTERVAL: Duration = Duration::from_millis(250);
 /// How often histograms are folded.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How long the clients' `unavailable` may take to go out when the journal has failed.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long the clients' `unavailable` may take to go out when the journal has failed: on a busy machine, and to clients that are slow to
+/// read.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// The sockets that a server listens on.
 #[derive(Debug)]

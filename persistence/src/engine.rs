@@ -140,11 +140,15 @@ impl OpenFault {
 /// Whether the system itself refused an operation on a file that is there: of a missing file or a missing end, what
 /// the engine makes of it is what counts.
 pub(crate) fn is_refusal(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind;
     match error.kind() {
-        std::io::ErrorKind::NotFound => false,
-        // As one thread of the engine tells another.
-        std::io::ErrorKind::StorageFull => true,
-        _ => error.raw_os_error().is_some(),
+        ErrorKind::NotFound => false,
+        // What is made of what was read.
+        ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::Other => {
+            error.raw_os_error().is_some()
+        }
+        // Others come from the system alone, though words may have been put around them, or one thread tells another.
+        _ => true,
     }
 }
 
@@ -244,6 +248,28 @@ pub(crate) fn quietly<T>(work: impl FnOnce() -> T) -> Result<T, String> {
 mod tests {
     use super::*;
     use std::io;
+
+    #[test]
+    fn what_the_system_refuses_is_told_from_what_is_read_wrong() {
+        use std::io::{Error, ErrorKind};
+        let check = |error: Error, expected: bool| assert_eq!(is_refusal(&error), expected, "{error:?}");
+        let [enoent, eio, eacces, einval, enospc] = [2, 5, 13, 22, 28].map(Error::from_raw_os_error);
+        // As libraries put their own words around it.
+        let in_words = |error: &Error| Error::new(error.kind(), format!("{error} at some path"));
+        check(in_words(&eio), true);
+        check(in_words(&eacces), true);
+        check(in_words(&enospc), true);
+        check(in_words(&enoent), false);
+        for error in [eio, eacces, einval, enospc] {
+            check(error, true);
+        }
+        check(enoent, false);
+        for kind in
+            [ErrorKind::UnexpectedEof, ErrorKind::InvalidData, ErrorKind::InvalidInput, ErrorKind::Other]
+        {
+            check(Error::new(kind, "a block of another length"), false);
+        }
+    }
 
     #[test]
     fn what_the_system_refuses_is_no_damage() {
