@@ -100,9 +100,22 @@ pub(crate) fn check_everybody_was_told(recording: &Recording) -> Result<(), Stri
     let waiting = recording.conversation.asked.iter().filter(|asked| {
         asked.at < failed_at && !answered.iter().any(|answered| Rc::ptr_eq(&answered.request, &asked.request))
     });
-    match waiting.count() {
-        0 => Ok(()),
-        count => Err(format!("{count} who waited were told nothing")),
+    let waiting: Vec<String> = waiting
+        .map(|asked| {
+            let events = failed_at - asked.at;
+            let left = recording.log.events.len() - failed_at;
+            let request = &asked.request;
+            format!(
+                "{} of {}, {events} events before the fault, which came {left} before the end",
+                request.operation(),
+                request.operation_count()
+            )
+        })
+        .collect();
+    if waiting.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("who waited was told nothing: {}", waiting.join("; ")))
     }
 }
 
