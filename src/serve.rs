@@ -154,14 +154,14 @@ pub async fn run_with_faults(
     let drained = drain(&context, patience).await;
     http_handle.stop(false).await;
     housekeeping.abort();
-    if let Some(reason) = failed {
-        bail!("{reason}");
-    }
     if !drained {
         tracing::warn!(
             unwritten = context.unwritten.load(Ordering::Relaxed),
             "stopping with replies unwritten"
         );
+    }
+    if let Some(reason) = failed {
+        bail!("{reason}");
     }
     let rest = config.drain_timeout.saturating_sub(stop_begun.elapsed());
     engine.stop(rest).await.context("the stop is not a clean one")?;

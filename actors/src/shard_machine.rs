@@ -61,6 +61,13 @@ pub(crate) enum ShardMessage {
         /// Whether it leaves.
         departure: Departure,
     },
+    /// The journal does not say what a wallet is: it has failed.
+    NotRebuilt {
+        /// Which wallet.
+        id: WalletId,
+        /// The restart that asked for it.
+        restart: u64,
+    },
     /// A wallet as the journal has it.
     Rebuilt {
         /// Which wallet.
@@ -238,6 +245,9 @@ impl<A> ShardMachine<A> {
                 while let Some(item) = part.next() {
                     self.read(item, host);
                 }
+            }
+            ShardMessage::NotRebuilt { id, restart } => {
+                self.deliver_if_live(id, WalletMessage::LosePatience { restart }, host);
             }
             ShardMessage::Rebuilt { id, restart, wallet, as_of_seq } => {
                 self.deliver_if_live(id, WalletMessage::Rebuilt { restart, wallet, as_of_seq }, host);

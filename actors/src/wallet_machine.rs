@@ -523,6 +523,10 @@ impl WalletMachine {
                 turn.core.inject_fault("loaded", self.id);
                 self.become_known(wallet, as_of_seq, turn);
             }
+            WalletMessage::LosePatience { restart } if restart == self.restart => {
+                self.mode = Mode::RebuildingTooLong;
+                self.turn_parked_away(Status::Unavailable, turn);
+            }
             // Of reservations from before it left, which it has settled; of a restart from then; or dropped, so that it is told
             // that the wallet stays.
             WalletMessage::Settled { .. }
@@ -635,9 +639,10 @@ impl WalletMachine {
         let core = Arc::clone(core);
         let sequencer = Arc::clone(&core.sequencer);
         let read = move |durable: Result<(), _>| {
-            // A journal that has failed ends the process.
+            // A journal that has failed ends the process, but not before everybody who waits here is told.
+            let not_read = ShardMessage::NotRebuilt { id, restart };
             if durable.is_err() {
-                return;
+                return core.post(core.shard_of(id), not_read);
             }
             let reading = Arc::clone(&core);
             core.read_soon(move || {
@@ -648,7 +653,10 @@ impl WalletMachine {
                         let message = ShardMessage::Rebuilt { id, restart, wallet, as_of_seq: head };
                         reading.post(reading.shard_of(id), message);
                     }
-                    Err(error) => reading.cannot_read(&error),
+                    Err(error) => {
+                        reading.cannot_read(&error);
+                        reading.post(reading.shard_of(id), not_read);
+                    }
                 }
             });
         };

@@ -68,7 +68,7 @@ fn try_point(ground: &Ground, point: &Point) -> Result<Tally, String> {
     let recording = Recording::made_at(&run.place, run.before.clone());
     let struck = struck_paths(&recording);
     check_end(point, &run, &went, &struck)?;
-    check_everybody_was_told(&recording)?;
+    check_everybody_was_told(&recording).map_err(|fault| format!("{fault}; {:?}", went.ended))?;
     let tally = Tally {
         struck: u64::from(!struck.is_empty()),
         ended: u64::from(went.ended.code == Some(1)),
