@@ -6,30 +6,24 @@
 
 use ledger::ImportId;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use persistence::Committed;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The entry that closed an import, and its time in nanoseconds since 1970.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Closing {
-    pub(crate) seq: u64,
-    pub(crate) timestamp_ns: u64,
-}
-
-/// All imports that are closed.
+/// All imports that are closed, each with the entry that closed it.
 #[derive(Debug, Default)]
 pub(crate) struct Imports {
-    closed: RwLock<BTreeMap<ImportId, Closing>>,
+    closed: RwLock<BTreeMap<ImportId, Committed>>,
 }
 
 impl Imports {
     /// Those that the ledger knows when it is opened, each with the entry that closed it and its time.
     pub(crate) fn new(closed: BTreeMap<ImportId, (u64, u64)>) -> Self {
-        let closing = |(id, (seq, timestamp_ns))| (id, Closing { seq, timestamp_ns });
+        let closing = |(id, (seq, timestamp_ns))| (id, Committed { seq, timestamp_ns });
         Self { closed: RwLock::new(closed.into_iter().map(closing).collect()) }
     }
 
     /// To close one, journaling that while the guard is held.
-    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<ImportId, Closing>> {
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<ImportId, Committed>> {
         self.closed.write()
     }
 
@@ -67,5 +61,5 @@ impl Imports {
 /// While it is held, no import is closed.
 #[derive(Debug)]
 pub(crate) struct KeptOpen<'a> {
-    _guard: Option<RwLockReadGuard<'a, BTreeMap<ImportId, Closing>>>,
+    _guard: Option<RwLockReadGuard<'a, BTreeMap<ImportId, Committed>>>,
 }

@@ -572,8 +572,10 @@ fn pass_claim_on(core: &Arc<Core>, id: TransferId, post: &mut dyn Post) {
     }
 }
 
-fn outcome(status: Status, committed: Committed, detail: RefusalDetail) -> Outcome {
-    Outcome { status, replayed: false, seq: committed.seq, timestamp_ns: committed.timestamp_ns, detail }
+/// What the entry `committed` answers to an operation; told again if that exists already.
+pub(crate) fn outcome(status: Status, committed: Committed, detail: RefusalDetail) -> Outcome {
+    let Committed { seq, timestamp_ns } = committed;
+    Outcome { status, replayed: status == Status::Exists, seq, timestamp_ns, detail }
 }
 
 /// The order's id is decided: tells everybody who asked for it, and whoever is about it. `wallets` are those that it went to, if

@@ -7,8 +7,7 @@
 use crate::claims::{Claim, Waiting};
 use crate::core::{Core, KnownAsset};
 use crate::expiry;
-use crate::imports::Closing;
-use crate::in_flight::InFlight;
+use crate::in_flight::{InFlight, outcome};
 use crate::outbox::Post;
 use crate::query;
 use crate::references;
@@ -388,22 +387,22 @@ fn create_asset(core: &Core, request: &Arc<Request>, index: u32, asset: &Asset) 
         return request.refuse(index, refusal);
     }
     let mut assets = core.assets.write();
-    let outcome = match assets.entry(asset.id) {
+    let (status, committed) = match assets.entry(asset.id) {
         btree_map::Entry::Occupied(known) => {
             let KnownAsset { asset: known, created_seq, created_at_ns } = known.get();
-            outcome(known.compare(asset), *created_seq, *created_at_ns)
+            (known.compare(asset), Committed { seq: *created_seq, timestamp_ns: *created_at_ns })
         }
         btree_map::Entry::Vacant(vacant) => {
             let mut payload = Vec::new();
             entry_codec::encode_asset_created(asset, &mut payload);
-            let Committed { seq, timestamp_ns } = journal_alone(core, request, index, &payload);
-            let known = KnownAsset { asset: asset.clone(), created_seq: seq, created_at_ns: timestamp_ns };
-            vacant.insert(known);
-            outcome(Status::Created, seq, timestamp_ns)
+            let committed = journal_alone(core, request, index, &payload);
+            let Committed { seq: created_seq, timestamp_ns: created_at_ns } = committed;
+            vacant.insert(KnownAsset { asset: asset.clone(), created_seq, created_at_ns });
+            (Status::Created, committed)
         }
     };
     drop(assets);
-    request.finish(index, &outcome);
+    request.finish(index, &outcome(status, committed, RefusalDetail::None));
 }
 
 /// Shows all wallets of an import at once, as of its entry. In the same way.
@@ -412,21 +411,16 @@ fn close_import(core: &Core, request: &Arc<Request>, index: u32, import: ImportI
         return request.refuse(index, refusal);
     }
     let mut closed = core.imports.write();
-    let outcome = match closed.entry(import) {
-        btree_map::Entry::Occupied(known) => {
-            let Closing { seq, timestamp_ns } = *known.get();
-            outcome(Status::Exists, seq, timestamp_ns)
-        }
+    let (status, committed) = match closed.entry(import) {
+        btree_map::Entry::Occupied(known) => (Status::Exists, *known.get()),
         btree_map::Entry::Vacant(vacant) => {
             let mut payload = Vec::new();
             entry_codec::encode_import_closed(import, &mut payload);
-            let Committed { seq, timestamp_ns } = journal_alone(core, request, index, &payload);
-            vacant.insert(Closing { seq, timestamp_ns });
-            outcome(Status::Created, seq, timestamp_ns)
+            (Status::Created, *vacant.insert(journal_alone(core, request, index, &payload)))
         }
     };
     drop(closed);
-    request.finish(index, &outcome);
+    request.finish(index, &outcome(status, committed, RefusalDetail::None));
 }
 
 /// Journals an entry that belongs to no wallet.
@@ -435,10 +429,6 @@ fn journal_alone(core: &Core, request: &Arc<Request>, index: u32, payload: &[u8]
     let section = &mut core.sequencer.enter();
     let committed = request.ticket(index).commit(0, Verdict::Done, section, validity, payload, &[]);
     committed.expect("nobody else knows of this ticket")
-}
-
-fn outcome(status: Status, seq: u64, timestamp_ns: u64) -> Outcome {
-    Outcome { status, replayed: status == Status::Exists, seq, timestamp_ns, detail: RefusalDetail::None }
 }
 
 #[cfg(test)]

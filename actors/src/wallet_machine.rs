@@ -8,7 +8,7 @@
 //! and it is rebuilt from the journal. Meanwhile, others go on.
 
 use crate::core::Core;
-use crate::in_flight::{Attempt, InFlight, Reserved};
+use crate::in_flight::{Attempt, InFlight, Reserved, outcome};
 use crate::outbox::Post;
 use crate::request::PendingRead;
 use crate::shard_machine::{Departure, ShardMessage};
@@ -75,7 +75,7 @@ pub(crate) enum WalletMessage {
         /// Up to which entry.
         as_of_seq: u64,
     },
-    /// Whoever has waited too long for the rebuilding is turned away.
+    /// Whoever waits for the rebuilding, or for the reading, is turned away: it takes too long, or nothing comes any more.
     LosePatience {
         /// The restart that it waited for.
         restart: u64,
@@ -454,14 +454,8 @@ impl WalletMachine {
         let terms = in_flight.request().new_wallet(in_flight.index()).clone();
         if let Some(wallet) = &self.wallet {
             let status = wallet.created_terms().compare(&terms);
-            let outcome = Outcome {
-                status,
-                replayed: status == Status::Exists,
-                seq: wallet.created_seq,
-                timestamp_ns: wallet.created_at_ns,
-                detail: RefusalDetail::None,
-            };
-            return in_flight.finish_unclaimed(&outcome);
+            let created = Committed { seq: wallet.created_seq, timestamp_ns: wallet.created_at_ns };
+            return in_flight.finish_unclaimed(&outcome(status, created, RefusalDetail::None));
         }
         if in_flight.is_past_deadline(turn.now_ns) {
             return in_flight.refuse_for_now(Status::DeadlineExceeded, turn.post);

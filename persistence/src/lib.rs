@@ -54,6 +54,7 @@ mod scratch_copy;
 mod sequencer;
 #[cfg(all(test, not(bursar_loom)))]
 mod sequencer_tests;
+mod side_by_side;
 #[cfg(any(test, feature = "simulated-disk"))]
 mod simulated_disk;
 mod sled_store;

@@ -32,6 +32,7 @@ use crate::{
     record_journal::RecordJournal,
     record_store::{RecordStore, StoredValues},
     scratch_copy::{ScratchCopy, directory_bytes, for_each_file},
+    side_by_side::side_by_side,
     sled_store::{SledStore, SledValues, sync_whole_journal},
 };
 
@@ -114,21 +115,11 @@ pub fn open(
     options: &OpenOptions,
     on_record: &mut OnRecord<'_>,
 ) -> Result<OpenedJournal, PersistenceError> {
-    open_above(path, options, &mut |_| Ok(options.held_elsewhere), on_record)
+    check(path, options, &mut |_| Ok(options.held_elsewhere), on_record)?.open(on_record)
 }
 
 /// Says what is held elsewhere, once the directory is locked and before the records of its journal are looked at.
 pub(crate) type HeldElsewhere<'a> = dyn FnMut(&DataDirectory) -> Result<ChainPoint, PersistenceError> + 'a;
-
-/// As [`open`]; what is held elsewhere is found out under the directory's lock.
-pub(crate) fn open_above(
-    path: &Path,
-    options: &OpenOptions,
-    held_elsewhere: &mut HeldElsewhere<'_>,
-    on_record: &mut OnRecord<'_>,
-) -> Result<OpenedJournal, PersistenceError> {
-    check(path, options, held_elsewhere, on_record)?.open(on_record)
-}
 
 /// A journal that was looked into, and in which nothing has been changed yet.
 pub(crate) struct CheckedJournal {
@@ -377,18 +368,9 @@ pub(crate) fn forget_cached_pages_below(directory: &Path) -> Result<(), Persiste
         files.push(file.to_path_buf());
         Ok(())
     })?;
-    thread::scope(|scope| {
-        let mut forgetting = Vec::with_capacity(SYNCS_AT_ONCE);
-        for files in files.chunks(files.len().div_ceil(SYNCS_AT_ONCE).max(1)) {
-            let forget_all = || files.iter().try_for_each(|file| forget_cached_pages(file));
-            let thread = thread::Builder::new().name("sync".to_owned()).spawn_scoped(scope, forget_all);
-            let failed = |source| PersistenceError::io("start a thread to read", directory, source);
-            forgetting.push(thread.map_err(failed)?);
-        }
-        forgetting
-            .into_iter()
-            .try_for_each(|thread| thread.join().unwrap_or_else(|panic| panic::resume_unwind(panic)))
-    })
+    let share = files.len().div_ceil(SYNCS_AT_ONCE);
+    let forget_all = |files: &[PathBuf]| files.iter().try_for_each(|file| forget_cached_pages(file));
+    side_by_side(&files, share, directory, &forget_all).map(drop)
 }
 
 /// Makes cached pages and the disk agree: after a failed sync there may be pages in memory that never reached it, and

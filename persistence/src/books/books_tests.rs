@@ -6,7 +6,7 @@ use super::rows::Marker;
 use super::store::{Space, Store};
 use super::view::{BooksView, Direction, WalletQuery};
 use super::window::WindowLimits;
-use super::{Books, BooksOptions, store_path};
+use super::{Books, BooksOptions, is_table, store_path};
 use crate::bookkeeper::{Bookkeeper, Folded};
 use crate::error::PersistenceError;
 use crate::journal::JournalReader;
@@ -289,7 +289,7 @@ fn a_crash_before_any_step_of_any_window_changes_nothing_in_the_end() {
 fn tables_below(path: &Path) -> BTreeSet<PathBuf> {
     let mut tables = BTreeSet::new();
     for_each_file(path, &mut |file| {
-        if file.parent().is_some_and(|parent| parent.ends_with("tables")) {
+        if is_table(file) {
             tables.insert(file.to_path_buf());
         }
         Ok(())

@@ -354,8 +354,12 @@ pub(crate) fn copy(from: &Path, to: &Path) -> Result<ScratchCopy, PersistenceErr
 
 /// Tables of the engine, and files of the filter, which are replaced as a whole.
 fn is_never_overwritten(file: &Path) -> bool {
-    let is_table = file.parent().is_some_and(|parent| parent.ends_with("tables"));
-    is_table || file.file_name().is_some_and(|name| name.to_string_lossy().starts_with(id_filter::PREFIX))
+    is_table(file)
+        || file.file_name().is_some_and(|name| name.to_string_lossy().starts_with(id_filter::PREFIX))
+}
+
+fn is_table(file: &Path) -> bool {
+    file.parent().is_some_and(|parent| parent.ends_with("tables"))
 }
 
 /// What empty books hold.

@@ -8,6 +8,7 @@ use crate::entry_codec::decode_entry;
 use crate::error::PersistenceError;
 use crate::journal::ChainPoint;
 use crate::record::Record;
+use crate::side_by_side::side_by_side;
 use ledger::fold::AssetTotals;
 use ledger::holds::{Hold, Holds};
 use ledger::{
@@ -17,7 +18,6 @@ use ledger::{
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
-use std::{panic, thread};
 
 use super::id_filter::IdFilter;
 use super::rows::{self, HistoryRow, Kind, Marker, Progress, bad_row};
@@ -179,24 +179,8 @@ impl BooksView {
             Ok(None)
         };
         let share = ids.len().div_ceil(LOOKING_AT_ONCE).max(LOOKED_FOR_ALONE);
-        if ids.len() <= share {
-            return look_for(ids);
-        }
-        thread::scope(|scope| {
-            let mut looking = Vec::with_capacity(LOOKING_AT_ONCE);
-            for part in ids.chunks(share) {
-                let started = thread::Builder::new()
-                    .name("look".to_owned())
-                    .spawn_scoped(scope, move || look_for(part))
-                    .map_err(|source| PersistenceError::io("start a thread to read", self.path(), source))?;
-                looking.push(started);
-            }
-            let found = looking
-                .into_iter()
-                .map(|thread| thread.join().unwrap_or_else(|panic| panic::resume_unwind(panic)))
-                .collect::<Result<Vec<_>, _>>()?;
-            Ok(found.into_iter().flatten().next())
-        })
+        let found = side_by_side(ids, share, self.path(), &look_for)?;
+        Ok(found.into_iter().flatten().next())
     }
 
     /// The record that holds an entry.

@@ -1,8 +1,8 @@
 //! A file that is looked through once before anything of it is sent.
 
 use super::super::progress::{Progress, Unit};
-use super::CHUNK;
 use super::table::{Fault, ImportedWallet, Table};
+use super::{CHUNK, id_of};
 use anyhow::{Context, bail};
 use ledger::{AssetId, ImportId, WalletId};
 use std::collections::{BTreeMap, HashSet};
@@ -87,23 +87,21 @@ impl CheckedFile {
             let more = if more > 0 { format!("\nand {more} more") } else { String::new() };
             bail!("{} cannot be imported:\n{}{more}", path.display(), faults.join("\n"));
         }
-        let first = checked.hash.as_bytes().first_chunk().expect("a hash has 32 bytes");
-        checked.import = id.unwrap_or(ImportId(u128::from_be_bytes(*first).max(1)));
+        checked.import = id.unwrap_or(ImportId(id_of(checked.hash)));
         Ok(checked)
     }
 
     fn add(&mut self, wallet: &ImportedWallet) -> Result<(), Fault> {
         let ImportedWallet { line, terms, balance, .. } = wallet;
-        let fault = |reason: String| Err(Fault { line: *line, reason });
         self.wallets += 1;
         if *balance != 0 {
             let new = Balances { first_line: *line, ..Balances::default() };
             let balances = self.balances.entry(terms.asset).or_insert(new);
             balances.wallets += 1;
-            let Some(sum) = balances.sum.checked_add(*balance) else {
-                return fault("the balances add up to more than an amount can be".to_owned());
-            };
-            balances.sum = sum;
+            balances.sum = balances.sum.checked_add(*balance).ok_or_else(|| Fault {
+                line: *line,
+                reason: "the balances add up to more than an amount can be".to_owned(),
+            })?;
         }
         Ok(())
     }

@@ -22,6 +22,11 @@ use std::time::Instant;
 /// Wallets that are sent together.
 const CHUNK: usize = 1_000;
 
+/// An id that follows from what was hashed.
+fn id_of(hash: blake3::Hash) -> u128 {
+    u128::from_be_bytes(*hash.as_bytes().first_chunk().expect("a hash has 32 bytes")).max(1)
+}
+
 /// How far an import has come.
 #[derive(Clone, Copy, Debug)]
 enum State {

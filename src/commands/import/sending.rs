@@ -1,9 +1,9 @@
 //! The wallets of a file, sent chunk by chunk, several at once.
 
 use super::super::progress::{Progress, Unit};
-use super::CHUNK;
 use super::checked_file::{Balances, CheckedFile, HashedFile};
 use super::table::{Fault, ImportedWallet, Table};
+use super::{CHUNK, id_of};
 use anyhow::bail;
 use client::{Client, ClientError, FlagChange};
 use ledger::{AssetId, ImportId, Outcome, Status, Transfer, TransferId, WalletFlags, WalletId};
@@ -83,10 +83,7 @@ pub(super) async fn send(
     checked: &CheckedFile,
     sources: &Arc<Sources>,
 ) -> Sent {
-    let open = || {
-        Table::open(HashedFile::open(path)?, sources.import)
-            .map_err(|fault| anyhow::anyhow!("the file was changed: line {}: {}", fault.line, fault.reason))
-    };
+    let open = || Table::open(HashedFile::open(path)?, sources.import).map_err(changed);
     let mut progress = Progress::begin("importing", Unit::Wallets, checked.wallets);
     // Those that others get their balances from come first.
     if !checked.opening_wallets.is_empty() {
@@ -143,8 +140,12 @@ pub(super) async fn send(
 }
 
 fn next<R: Read>(table: &mut Table<R>) -> anyhow::Result<Option<ImportedWallet>> {
-    let read = table.read().transpose();
-    read.map_err(|Fault { line, reason }| anyhow::anyhow!("the file was changed: line {line}: {reason}"))
+    table.read().transpose().map_err(changed)
+}
+
+/// Nothing was wrong with the file when it was looked through.
+fn changed(Fault { line, reason }: Fault) -> anyhow::Error {
+    anyhow::anyhow!("the file was changed: line {line}: {reason}")
 }
 
 /// Creates wallets, gives them their balances, and freezes those that are to be frozen.
@@ -267,10 +268,8 @@ fn opening(wallet: &ImportedWallet, sources: &Sources, attempt: u32) -> Transfer
     hasher.update(b"bursar opening balance");
     hasher.update(&sources.import.0.to_be_bytes()).update(&terms.id.0.to_be_bytes());
     hasher.update(&attempt.to_be_bytes());
-    let hash = hasher.finalize();
-    let id = u128::from_be_bytes(*hash.as_bytes().first_chunk().expect("a hash has 32 bytes"));
     Transfer {
-        id: TransferId(id.max(1)),
+        id: TransferId(id_of(hasher.finalize())),
         debit_wallet,
         credit_wallet,
         asset: terms.asset,

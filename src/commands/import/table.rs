@@ -86,35 +86,38 @@ impl<R: Read> Table<R> {
         }
     }
 
-    /// What stands in a column, by its place in [`COLUMNS`]; nothing if there is no such column.
-    fn text(&self, column: usize) -> &str {
-        let text = self.places[column].and_then(|place| self.record.get(place)).unwrap_or_default();
+    /// What stands in one of [`COLUMNS`]; nothing if the file does not have it.
+    fn text(&self, column: &str) -> &str {
+        let index = COLUMNS.iter().position(|name| *name == column).expect("one of the columns");
+        let text = self.places[index].and_then(|place| self.record.get(place)).unwrap_or_default();
         // Blanks of the client's own texts are the client's.
-        if matches!(COLUMNS[column], "owner" | "metadata") { text } else { text.trim() }
+        if matches!(column, "owner" | "metadata") { text } else { text.trim() }
     }
 
     fn wallet(&self, line: u64) -> Result<ImportedWallet, String> {
-        let number = |column: usize, what: &str| match self.text(column) {
+        let number = |column: &str, what: &str| match self.text(column) {
             "" => Ok(0),
             text => text.parse::<u128>().map_err(|_| format!("`{text}` is no {what}")),
         };
-        let id: WalletId = self.text(0).parse().map_err(|error| format!("id: {error}"))?;
-        let asset = self.text(1);
+        let id: WalletId = self.text("id").parse().map_err(|error| format!("id: {error}"))?;
+        let asset = self.text("asset");
         let asset: u32 = asset.parse().map_err(|_| format!("`{asset}` is no id of an asset"))?;
-        let balance = self.text(2);
-        let balance = if balance.is_empty() { Ok(0) } else { balance.parse::<i128>() };
-        let balance = balance.map_err(|_| format!("`{}` is no balance: an integer", self.text(2)))?;
+        let balance: i128 = match self.text("balance") {
+            "" => 0,
+            text => text.parse().map_err(|_| format!("`{text}` is no balance: an integer"))?,
+        };
         if balance.unsigned_abs() > AMOUNT_MAX {
             return Err(format!("the balance {balance} is too large"));
         }
-        let owner = self.text(3);
-        let code = number(4, "code")?;
+        let owner = self.text("owner");
+        let code = number("code", "code")?;
         let mut flags = WalletFlags::default();
-        for name in self.text(5).split([' ', '|']).filter(|name| !name.is_empty()) {
+        for name in self.text("flags").split([' ', '|']).filter(|name| !name.is_empty()) {
             let known = WalletFlags::ALL.into_iter().find(|(_, known)| *known == name);
             flags = flags.with(known.ok_or_else(|| format!("`{name}` is no flag"))?.0);
         }
         let frozen = WalletFlags::DEBIT_FROZEN.with(WalletFlags::CREDIT_FROZEN);
+        // Those of its flags that would keep its balance out.
         let later = if balance == 0 { WalletFlags::default() } else { flags.without(flags.without(frozen)) };
         let terms = NewWallet {
             id,
@@ -122,12 +125,12 @@ impl<R: Read> Table<R> {
             asset: AssetId(asset),
             code: code.try_into().map_err(|_| format!("`{code}` is no code: at most {}", u16::MAX))?,
             flags: flags.without(later),
-            overdraft_limit: match self.text(6) {
+            overdraft_limit: match self.text("overdraft_limit") {
                 "" => OverdraftLimit::Limited(0),
                 text => parse_overdraft_limit(text)?,
             },
-            balance_max: number(7, "maximum of a balance")?,
-            metadata: unhex(self.text(8)).into(),
+            balance_max: number("balance_max", "maximum of a balance")?,
+            metadata: unhex(self.text("metadata")).into(),
             import: self.import,
         };
         terms.check_shape().map_err(|refusal| refusal.status.to_string())?;
