@@ -174,7 +174,7 @@ pub struct ServerFlags {
     #[arg(long, value_name = "BYTES")]
     #[serde(skip_serializing_if = "Option::is_none")]
     books_cache_bytes: Option<u64>,
-    /// How many entries the books may lag behind before everything slows down to their pace [default: 2000000]
+    /// How many entries the books may lag behind before everything slows down to their pace [default: 500000]
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     books_lag_max: Option<u64>,

@@ -105,7 +105,7 @@ impl Default for Config {
             live_wallets_max: 100_000,
             dormant_wallets_max: 200_000,
             books_cache_bytes: 32 << 20,
-            books_lag_max: 2_000_000,
+            books_lag_max: 500_000,
             books_interval: Duration::from_mins(1),
             free_bytes_min: 1 << 30,
             accept_clock: false,

@@ -78,7 +78,7 @@ fn it_is_time_to_fold_when_much_has_gathered_or_some_for_a_while_or_anything_for
         let is_time = FoldPace::new(minute, lag_max).is_time(gathered, Duration::from_millis(for_ms));
         assert_eq!(is_time, expected, "{gathered} of {lag_max} for {for_ms} ms");
     };
-    let default = 2_000_000;
+    let default = 500_000;
     check(default, 0, 3_600_000, false);
     check(default, 1, 59_999, false);
     check(default, 1, 60_000, true);

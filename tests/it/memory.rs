@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 /// Enough to start and to serve a little, too little for a flood; and what is too little to start, or only just enough. In
 /// KiB of address space, which is what every system lets a test limit.
-const ENOUGH_FOR_LITTLE_KIB: u32 = 400_000;
+const ENOUGH_FOR_LITTLE_KIB: u32 = 300_000;
 const TOO_LITTLE_KIB: [u32; 5] = [60_000, 90_000, 110_000, 130_000, 150_000];
 
 /// A flood that rises: so many requests under way at once, each of a task twice as large as the one before it, until they
@@ -42,7 +42,11 @@ fn by_way_of(command: &str, arguments: &[String], program: &Path) -> Command {
 /// The server with so much address space.
 fn limited(kib: u32) -> Command {
     let script = format!("ulimit -v {kib} && exec \"$@\"");
-    by_way_of("sh", &["-c".to_owned(), script, "sh".to_owned()], Path::new(bursar().get_program()))
+    let mut limited =
+        by_way_of("sh", &["-c".to_owned(), script, "sh".to_owned()], Path::new(bursar().get_program()));
+    // Allocators reserve address space ahead, as much as they are let: of a little more of it they may leave less to threads.
+    limited.env("MIMALLOC_ARENA_RESERVE", "16MiB").env("MALLOC_ARENA_MAX", "1");
+    limited
 }
 
 /// The address space that a server takes for itself grows with its threads.

@@ -2,8 +2,8 @@
 //!
 //! Nearly every id that a client sends is new. The engine answers for a random id that it does not hold only after reading
 //! a block of every table, some ten microseconds; this filter says so after one or a few cache misses. It is a row of *levels*, each a
-//! blocked Bloom filter: all eight bits of an id lie in one cache line, one in each of its words. With twelve bits an
-//! id, about one absent id in two hundred is taken for a possible hit, a level. Each level also knows its least
+//! blocked Bloom filter: all eight bits of an id lie in one cache line, one in each of its words. With sixteen bits an
+//! id, about one absent id in a thousand is taken for a possible hit, a level. Each level also knows its least
 //! and greatest id, so that ids that grow with time touch none of the bits of older levels.
 //!
 //! Bits are only ever set. So the newest level is shared by all views: that it already holds ids which are newer than a view makes an
@@ -46,7 +46,7 @@ const FORMAT: u32 = 1;
 const HEADER_BYTES: usize = 96;
 const HASH_BYTES: usize = 32;
 const WORDS_PER_BLOCK: usize = 8;
-const BITS_PER_ID: u64 = 12;
+const BITS_PER_ID: u64 = 16;
 pub(crate) const PREFIX: &str = "ids.filter.";
 const UNFINISHED: &str = "unfinished.ids.filter";
 /// How much of a file is read or written at a time.
@@ -54,7 +54,7 @@ const CHUNK_BYTES: usize = 256 * 1024;
 
 /// How many ids the levels are made for: each twice the one before it, up to a greatest one.
 ///
-/// With those of the default, 50 million ids take 6 levels and 94 MB, most of it in two of them.
+/// With those of the default, 50 million ids take 6 levels and 126 MiB, most of it in two of them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LevelSizes {
     /// Ids in the first level.
@@ -581,8 +581,8 @@ mod tests {
         assert_eq!(filter.levels.len(), 1);
         let taken = (entries + 1..=entries * 11).filter(|&n| filter.may_contain(scattered(n))).count();
         let share = taken as f64 / (entries * 10) as f64;
-        assert!(share < 0.01, "{share}");
-        assert_eq!(filter.memory_bytes(), (entries as usize * 12).div_ceil(512) * 64);
+        assert!(share < 0.002, "{share}");
+        assert_eq!(filter.memory_bytes(), (entries as usize * 16).div_ceil(512) * 64);
     }
 
     #[test]

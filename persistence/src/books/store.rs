@@ -23,7 +23,7 @@ use crate::simulated_disk::{SimulatedDisk, SimulatedSpaces};
 use fjall::compaction::Leveled;
 use fjall::config::{
     BlockSizePolicy, BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry,
-    RestartIntervalPolicy,
+    PinningPolicy, RestartIntervalPolicy,
 };
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode, Readable};
 use std::fmt;
@@ -35,9 +35,13 @@ use std::sync::Arc;
 const COMPACTION_THREADS: usize = 1;
 /// Table files that are kept open.
 const OPEN_FILES_MAX: usize = 256;
-/// More tables than this that are not merged yet, and whoever adds more should wait: reads look into each of them, and from 30 on the
-/// engine lets a batch wait without end (`keyspace/mod.rs`, `check_write_halt`).
-const UNMERGED_TABLES_MAX: usize = 24;
+/// So many windows of ids and of history are merged at a time. Each merge also takes what was merged before and not moved down yet, so
+/// fewer of them write less.
+const WINDOWS_MERGED: u8 = 24;
+/// More tables than this that are not merged yet, and whoever adds more should wait, because reads look into each of them. A merge of a
+/// large level takes a minute, and must not let everybody wait meanwhile. (The engine lets a batch wait when there are 30; an
+/// ingestion it does not.)
+const UNMERGED_TABLES_MAX: usize = 4 * WINDOWS_MERGED as usize;
 
 /// A keyspace. What goes together into one is atomic together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,13 +73,23 @@ impl Space {
     /// took records from 45 to 30 bytes a transfer. History, with LZ4, took 39 bytes a transfer in blocks of 4 KiB, 38 in blocks of 8 KiB,
     /// and 37.5 in blocks of 16 KiB, of which a read decompresses twice as much; ids 20.
     fn options(self) -> KeyspaceCreateOptions {
-        let merging = Leveled::default().with_l0_threshold(8).with_table_target_size(32 << 20);
+        let merging = match self {
+            // Records come in order, so they are moved and never merged; of the state there is little.
+            Self::Records | Self::State => {
+                Leveled::default().with_l0_threshold(8).with_table_target_size(32 << 20)
+            }
+            Self::Ids | Self::History => {
+                Leveled::default().with_l0_threshold(WINDOWS_MERGED).with_table_target_size(16 << 20)
+            }
+        };
         let options = KeyspaceCreateOptions::default()
             .compaction_strategy(Arc::new(merging))
+            // Half a byte a transfer. Whoever looks something up would read a hundred kilobytes of them a table otherwise.
+            .index_block_pinning_policy(PinningPolicy::all(true))
             .data_block_restart_interval_policy(RestartIntervalPolicy::all(16));
         let lz4 = CompressionPolicy::all(CompressionType::Lz4);
         let plain = CompressionPolicy::all(CompressionType::None);
-        // Ranges are read, not single keys; of ids there is a filter of our own.
+        // Ranges are read, not single keys.
         let unfiltered = |options: KeyspaceCreateOptions| {
             options.filter_policy(FilterPolicy::disabled()).expect_point_read_hits(true)
         };
@@ -83,8 +97,13 @@ impl Space {
             Self::Records => unfiltered(options)
                 .data_block_size_policy(BlockSizePolicy::all(4 << 10))
                 .data_block_compression_policy(lz4),
-            // Sixteen bytes that nobody can compress.
-            Self::Ids => unfiltered(options)
+            // Sixteen bytes that nobody can compress. There is a filter of our own, of whose possible hits most are none; so that such a one
+            // is not looked for in each table that is not merged yet, these have small ones.
+            Self::Ids => options
+                .filter_policy(FilterPolicy::new([
+                    FilterPolicyEntry::Bloom(BloomConstructionPolicy::BitsPerKey(8.0)),
+                    FilterPolicyEntry::None,
+                ]))
                 .data_block_size_policy(BlockSizePolicy::all(4 << 10))
                 .data_block_compression_policy(plain),
             Self::History => unfiltered(options)

@@ -164,7 +164,7 @@ impl BooksView {
 
     /// Any of these ids that is used up, if one is. For very many of them at a time, of which hardly any is.
     ///
-    /// The filter lets one in a hundred through, and each of those takes a block of every table, from disk: so several threads look, each
+    /// The filter lets some in a thousand through, and each of those takes a block of every table, from disk: so several threads look, each
     /// in the order of the keys.
     pub fn any_used(&self, ids: &[TransferId]) -> Result<Option<TransferId>, PersistenceError> {
         let look_for = |part: &[TransferId]| {
