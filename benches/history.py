@@ -48,6 +48,11 @@ def milliseconds(measured: List[float]) -> str:
     return f"p50 {statistics.median(ordered):.2f} ms, p99 {ordered[len(ordered) * 99 // 100]:.2f} ms, max {ordered[-1]:.2f} ms"
 
 
+def bytes_below(folder: pathlib.Path) -> int:
+    """What the files take on the disk."""
+    return sum(file.stat().st_blocks * 512 for file in folder.rglob("*") if file.is_file())
+
+
 def timed(action: Callable[[], Any]) -> Tuple[float, Any]:
     """How many milliseconds it took, and what came of it."""
     begun = time.perf_counter()
@@ -60,10 +65,10 @@ class Server:
 
     running: List[subprocess.Popen] = []
 
-    def __init__(self, binaries: pathlib.Path, data: pathlib.Path, *options: str) -> None:
+    def __init__(self, binaries: pathlib.Path, data: pathlib.Path) -> None:
         begun = time.perf_counter()
         self.process = subprocess.Popen(
-            [binaries / "bursar", "serve", "--data", data, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", *options],
+            [binaries / "bursar", "serve", "--data", data, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
@@ -115,8 +120,24 @@ class Figures:
         self.place = place
         self.data = place / "ledger"
 
-    def serve(self, *options: str) -> Server:
-        return Server(self.binaries, self.data, *options)
+    def serve(self) -> Server:
+        return Server(self.binaries, self.data)
+
+    def start_again_and_again(self, server: Server, after: str) -> Server:
+        """Kills it, and three times more whenever it is ready."""
+        took = []
+        for _ in range(4):
+            server.kill()
+            server = self.serve()
+            took.append(f"{server.start_s:.2f} s")
+        say(f"ready again after kill -9 {after}, again and again", ", ".join(took))
+        say("  it said", server.said[0])
+        return server
+
+    def say_disk(self, unit: str) -> None:
+        for figure, folder in (("disk, all of it", self.data), ("  of it the books", self.data / "books")):
+            taken = bytes_below(folder)
+            say(figure, f"{taken / 2**20:.0f} MiB, {taken / self.arguments.count:.0f} bytes a {unit}")
 
     def load(self, server: Server, *options: str) -> Dict[str, Any]:
         result = self.place / "load.json"
@@ -126,15 +147,10 @@ class Figures:
             sys.exit(f"the load failed:\n{ran.stdout}\n{ran.stderr}")
         return json.loads(result.read_text())
 
-    def disk_mib(self) -> float:
-        files = (pathlib.Path(folder) / name for folder, _, names in os.walk(self.data) for name in names)
-        return sum(file.stat().st_blocks * 512 for file in files) / 2**20
-
-    def starts_after_kills(self, server: Server, seed: str, count: int = 3) -> Server:
-        """Kills it under load, and again whenever it is ready."""
+    def kill_under_load(self, server: Server) -> None:
         load = subprocess.Popen(
             [self.binaries / "bursar-loadtest", "run", "--addr", server.address, "--duration", "60s", "--no-verify"]
-            + ["--batch", "1000", "--in-flight", "4", "--seed", seed],
+            + ["--batch", "1000", "--in-flight", "4", "--seed", "77"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -142,15 +158,6 @@ class Figures:
         server.kill()
         load.kill()
         load.wait()
-        took = []
-        for _ in range(count):
-            server = self.serve()
-            took.append(f"{server.start_s:.2f} s")
-            server.kill()
-        server = self.serve()
-        say("ready again after kill -9 under load, again and again", ", ".join([*took, f"{server.start_s:.2f} s"]))
-        say("  it said", server.said[0])
-        return server
 
     def transfers(self) -> None:
         server = self.serve()
@@ -167,8 +174,7 @@ class Figures:
                 f"{statistics.median(rates[-5:]) / statistics.median(rates[1:6]):.0%}")
         say("memory", server.memory())
         self.wait_until_folded(server)
-        say("disk, all of it", f"{self.disk_mib():.0f} MiB, {self.disk_mib() * 2**20 / self.arguments.count:.0f} bytes a transfer")
-        say("  of it the books", self.books_bytes())
+        self.say_disk("transfer")
 
         with server.client() as client:
             first = client.subscribe(from_seq=1, kinds=["transfer"])
@@ -184,7 +190,8 @@ class Figures:
                 pages = [timed(lambda: client.statement(wallet, newest_first=newest_first, limit=100)) for wallet in wallets[:200]]
                 end = "newest" if newest_first else "oldest"
                 say(f"first page of a statement, a hundred rows, {end} first", milliseconds([ms for ms, _ in pages]))
-        server = self.starts_after_kills(server, "77")
+        self.kill_under_load(server)
+        server = self.start_again_and_again(server, "under load")
         server.stop()
         begun = time.perf_counter()
         subprocess.run([self.binaries / "bursar", "verify", self.data], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -196,11 +203,6 @@ class Figures:
             if metrics["bursar_books_seq"] >= metrics["bursar_journal_appended_seq"]:
                 return
             time.sleep(0.5)
-
-    def books_bytes(self) -> str:
-        files = [file for file in (self.data / "books").rglob("*") if file.is_file()]
-        total = sum(file.stat().st_blocks * 512 for file in files)
-        return f"{total / 2**20:.0f} MiB, {total / self.arguments.count:.0f} bytes a transfer"
 
     def wallets(self) -> None:
         count = self.arguments.count
@@ -223,15 +225,8 @@ class Figures:
         say(f"{count:,} wallets imported in", f"{time.perf_counter() - begun:.0f} s")
         say("memory", server.memory())
         self.wait_until_folded(server)
-        say("disk", f"{self.disk_mib():.0f} MiB, {self.disk_mib() * 2**20 / count:.0f} bytes a wallet")
-        server.kill()
-        took = []
-        for _ in range(3):
-            server = self.serve()
-            took.append(f"{server.start_s:.2f} s")
-            server.kill()
-        say("ready again after kill -9", ", ".join(took))
-        server = self.serve()
+        self.say_disk("wallet")
+        server = self.start_again_and_again(server, "at rest")
         chosen = random.Random(2).sample(range(2, count + 2), min(100_000, count))
         with server.client() as client:
             for start in range(0, len(chosen) - 1, 1000):
@@ -247,10 +242,7 @@ class Figures:
                     sys.exit(f"a transfer was not done: {outcomes}")
         say(f"memory after {len(chosen):,} of them were used", server.memory())
         say("  of them live", f"{server.metrics()['bursar_live_wallets']:,.0f}")
-        server.kill()
-        server = self.serve()
-        say("ready again after kill -9", f"{server.start_s:.2f} s")
-        server.stop()
+        self.start_again_and_again(server, "after that").stop()
 
     def folding(self) -> None:
         server = self.serve()

@@ -1,7 +1,7 @@
 //! Which transfer ids the books surely do not hold, answered from memory.
 //!
 //! Nearly every id that a client sends is new. The engine answers for a random id that it does not hold only after reading
-//! a block of every table, some ten microseconds; this filter says so after one or a few cache misses. It is a row of *levels*, each a
+//! a block of every table, ten microseconds with few and a hundred with many; this filter says so after one or a few cache misses. It is a row of *levels*, each a
 //! blocked Bloom filter: all eight bits of an id lie in one cache line, one in each of its words. With sixteen bits an
 //! id, about one absent id in a thousand is taken for a possible hit, a level. Each level also knows its least
 //! and greatest id, so that ids that grow with time touch none of the bits of older levels.
