@@ -129,7 +129,7 @@ impl Bookkeeper {
             Some(state) => state,
             None => FoldState::load(&view)?,
         };
-        let mut window = Window::after(&view);
+        let mut window = Window::after(&view, self.books.options().chunk_rows);
         for record in self.journal.read_from(view.seq() + 1) {
             window.add(&mut state, &view, record?)?;
             if window.is_full(&limits) {

@@ -5,7 +5,7 @@
 //! have gone on beyond it meanwhile.
 
 use crate::books::Books;
-use crate::books::rows::HistoryRow;
+use crate::books::history::HistoryRow;
 use crate::books::view::{BooksView, Direction, Page, WalletQuery};
 use crate::books::window::add_effect;
 use crate::entry_codec::{creates_wallet, decode_entry};

@@ -69,7 +69,7 @@ pub use books::rebuild::{RebuildProgress, RebuildReport, rebuild_books};
 pub use books::verification::{OnVerified, VerifyReport, verify, verify_and_read, verify_backup};
 pub use books::view::{BooksView, Direction, Page, WalletQuery};
 pub use books::window::WindowLimits;
-pub use books::{Books, BooksOptions, id_filter::IdFilter, rows::HistoryRow, rows::Marker};
+pub use books::{Books, BooksOptions, history::HistoryRow, id_filter::IdFilter, rows::Marker};
 pub use clock::{Clock, LedgerClock};
 pub use data_directory::{DATA_FORMAT, DataDirectory};
 pub use durability_gate::{Poisoned, Waiter};

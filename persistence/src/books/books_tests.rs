@@ -1,5 +1,6 @@
 //! The books against a plain model of what they should hold; crashes between any two steps; what a view keeps.
 
+use super::history::{Before, HistoryRow, chunk_key, decode_chunk, decode_chunk_key};
 use super::id_filter::LevelSizes;
 use super::invented_ledger::{Chance, InventedLedger, MemoryJournal};
 use super::rows::Marker;
@@ -11,7 +12,7 @@ use crate::bookkeeper::{Bookkeeper, Folded};
 use crate::error::PersistenceError;
 use crate::journal::JournalReader;
 use crate::scratch_copy::{copy_directory, for_each_file};
-use ledger::{Owner, TransferId, WalletId};
+use ledger::{OrderKind, Owner, Position, TransferId, WalletId};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ pub(crate) fn options(window_entries: u64) -> BooksOptions {
         window: WindowLimits { entries: window_entries, wallets: 5, bytes: 1 << 20 },
         filter_lag_max: 20,
         filter_sizes: LevelSizes { first: 16, greatest: 64 },
+        chunk_rows: 4,
         ..BooksOptions::default()
     }
 }
@@ -151,13 +153,21 @@ fn check_lists(view: &BooksView, ledger: &InventedLedger) {
     }
 }
 
-/// All rows of the books, but for what the marker says of the filter's files.
+/// All rows of the books, but for what the marker says of the filter's files, and whichever chunks the history lies in.
 pub(crate) fn all_rows(view: &BooksView) -> Vec<(Space, Vec<u8>, Vec<u8>)> {
     let mut all = Vec::new();
     for space in Space::ALL {
         for row in view.snapshot().range(space, &[0], &[0xff; 32]) {
             let (key, value) = row.expect("it is whole");
             let mut value = value.to_vec();
+            if space == Space::History {
+                let (wallet, first_seq) = decode_chunk_key(&key).unwrap();
+                for row in decode_chunk(first_seq, &value).unwrap() {
+                    row.encode_alone(&mut value);
+                    all.push((space, chunk_key(wallet, row.seq).to_vec(), value.clone()));
+                }
+                continue;
+            }
             if space == Space::State && *key == [0] {
                 let marker = Marker {
                     filter: super::id_filter::FilterMark::default(),
@@ -284,6 +294,95 @@ fn a_crash_before_any_step_of_any_window_changes_nothing_in_the_end() {
         let (rows, _) = fold_all(&directory.path().join(format!("crash-{crash_at}")), Some(crash_at));
         assert_eq!(rows, expected, "after a crash before step {crash_at}");
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    /// What a crash left above the marker is overwritten, wherever the windows end that are folded instead.
+    #[test]
+    fn windows_that_were_cut_off_may_be_folded_again_in_others(
+        seed in any::<u64>(),
+        crashes in prop::collection::vec((1_u64..50, 1_usize..30), 1..6),
+    ) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("books");
+        let ledger = InventedLedger::invent(seed, 150, 3);
+        let journal = Arc::new(MemoryJournal::of(&ledger, &mut Chance::new(seed), 5));
+        for (window_entries, steps) in crashes {
+            let books = open(&path, &options(window_entries));
+            check(&books.view(), &ledger);
+            let mut bookkeeper = bookkeeper(&books, &journal);
+            let mut step = 0;
+            bookkeeper.before_each_step(Box::new(move |_| {
+                step += 1;
+                if step > steps { Err(PersistenceError::Closed) } else { Ok(()) }
+            }));
+            while let Ok(Folded::Some(_)) = bookkeeper.step() {}
+            check(&books.view(), &ledger);
+        }
+        let books = open(&path, &options(7));
+        let mut bookkeeper = bookkeeper(&books, &journal);
+        while let Folded::Some(_) = bookkeeper.step().unwrap() {}
+        check(&books.view(), &ledger);
+        // Every row once, and nothing else.
+        let rows = all_rows(&books.view());
+        let history = rows.iter().filter(|(space, _, _)| *space == Space::History);
+        let found: Vec<_> = history.map(|(_, key, _)| decode_chunk_key(key).unwrap()).collect();
+        let mut expected: Vec<_> = ledger.history.iter().map(|(wallet, row)| (*wallet, row.seq)).collect();
+        expected.sort_unstable();
+        prop_assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn a_chunk_holds_rows_of_any_size_and_what_is_none_is_refused() {
+    let row = |seq, timestamp_ns, counter: u128| HistoryRow {
+        seq,
+        timestamp_ns,
+        kind: OrderKind::from_number((seq % 3) as u8),
+        code: seq as u16,
+        group_id: counter,
+        position: Position {
+            debits_pending: counter,
+            debits_posted: u128::MAX - counter,
+            credits_pending: counter / 3,
+            credits_posted: counter.wrapping_mul(7),
+        },
+    };
+    let rows = [
+        row(5, 1, 0),
+        row(6, 2, u128::MAX),
+        row(u64::from(u32::MAX), u64::from(u32::MAX), 1),
+        row(u64::MAX - 1, u64::MAX - 1, 1 << 127),
+        row(u64::MAX, u64::MAX, 0),
+    ];
+    let (mut value, mut before) = (Vec::new(), Before::chunk(5));
+    let mut ends = Vec::new();
+    for row in &rows {
+        row.append(&before, &mut value);
+        before = Before { seq: row.seq, timestamp_ns: row.timestamp_ns, position: row.position };
+        ends.push(value.len());
+    }
+    assert_eq!(decode_chunk(5, &value).unwrap(), rows);
+    let check = |first_seq, value: &[u8], expected: &str| {
+        let refused = decode_chunk(first_seq, value).unwrap_err();
+        assert!(refused.contains(expected), "{refused}");
+    };
+    for length in 0..value.len() {
+        match ends.iter().position(|end| *end == length) {
+            Some(place) => assert_eq!(decode_chunk(5, &value[..length]).unwrap(), rows[..=place]),
+            None if length == 0 => check(5, &value[..0], "is empty"),
+            None => check(5, &value[..length], "cannot be read"),
+        }
+    }
+    // Where another chunk starts, and where none does.
+    check(5, &value[..ends[0]].repeat(2), "not in order");
+    check(5, &value[ends[0]..], "not in order");
+    check(6, &value, "beyond all numbers");
+    let mut other = value.clone();
+    let kind = other.iter().position(|byte| *byte == 2).unwrap();
+    other[kind] = 99;
+    check(5, &other, "kind");
 }
 
 fn tables_below(path: &Path) -> BTreeSet<PathBuf> {

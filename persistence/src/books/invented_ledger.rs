@@ -15,7 +15,7 @@ use ledger::{
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 
-use super::rows::HistoryRow;
+use super::history::HistoryRow;
 
 pub(crate) const ASSETS: u32 = 2;
 

@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 pub(crate) mod books_tests;
+pub(crate) mod history;
 pub(crate) mod id_filter;
 #[cfg(test)]
 pub(crate) mod invented_ledger;
@@ -29,6 +30,7 @@ use std::sync::{Arc, Weak};
 
 #[cfg(any(test, feature = "simulated-disk"))]
 use crate::simulated_disk::SimulatedDisk;
+use history::CHUNK_ROWS;
 #[cfg(any(test, feature = "simulated-disk"))]
 use id_filter::FilterPlace;
 use id_filter::{FilterMark, IdFilterFiles, LevelSizes};
@@ -48,6 +50,8 @@ pub struct BooksOptions {
     /// again.
     pub filter_lag_max: u64,
     pub(crate) filter_sizes: LevelSizes,
+    /// So many entries of a wallet are a chunk of its history. Must not change while there are books.
+    pub(crate) chunk_rows: u64,
 }
 
 impl Default for BooksOptions {
@@ -57,6 +61,7 @@ impl Default for BooksOptions {
             window: WindowLimits::default(),
             filter_lag_max: 512 << 10,
             filter_sizes: LevelSizes::default(),
+            chunk_rows: CHUNK_ROWS,
         }
     }
 }
@@ -70,12 +75,13 @@ impl BooksOptions {
 
 #[cfg(any(test, feature = "simulated-disk"))]
 impl BooksOptions {
-    /// Windows so small, and files of the id filter so short, that a few hundred entries take many of them.
+    /// Windows and chunks so small, and files of the id filter so short, that a few hundred entries take many of them.
     pub fn for_simulation(window_entries: u64) -> Self {
         Self {
             window: WindowLimits { entries: window_entries, ..WindowLimits::default() },
             filter_lag_max: window_entries,
             filter_sizes: LevelSizes { first: 8, greatest: 32 },
+            chunk_rows: 3,
             ..Self::default()
         }
     }

@@ -7,7 +7,7 @@
 //! |-----------|-------------------|----------------------------------------|-----------------------------------------------|
 //! | `records` | records           | first sequence number                  | the record, as it was in the journal          |
 //! | `ids`     | ids               | transfer id                            | sequence number                               |
-//! | `history` | history           | wallet, sequence number                | time, kind, code, group, position after it    |
+//! | `history` | history           | wallet, first sequence number          | a chunk of the wallet's: see [`super::history`] |
 //! | `state`   | marker            | `00`                                   | up to where the books go                      |
 //! | `state`   | assets            | `10`, asset                            | code, scale, sequence number, time            |
 //! | `state`   | totals            | `11`, asset                            | the sums over all wallets                     |
@@ -28,8 +28,7 @@ use crate::journal::ChainPoint;
 use ledger::fold::AssetTotals;
 use ledger::holds::{Hold, Holds};
 use ledger::{
-    Asset, AssetCode, AssetId, HoldState, HoldTerms, OrderKind, Owner, Position, Side, TransferId, Wallet,
-    WalletId,
+    Asset, AssetCode, AssetId, HoldState, HoldTerms, Owner, Position, Side, TransferId, Wallet, WalletId,
 };
 use std::fmt::Write;
 use std::path::Path;
@@ -37,7 +36,7 @@ use std::path::Path;
 use super::id_filter::FilterMark;
 
 /// The only version of the books that is written and read.
-pub(crate) const BOOKS_FORMAT: u8 = 1;
+pub(crate) const BOOKS_FORMAT: u8 = 2;
 
 /// A kind of row in [`super::store::Space::State`], by the byte that its keys start with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,23 +106,6 @@ pub struct Marker {
     pub(crate) filter: FilterMark,
 }
 
-/// What an entry did to one wallet. Every entry that has changed a wallet has such a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HistoryRow {
-    /// The entry.
-    pub seq: u64,
-    /// Its time, in nanoseconds since 1970.
-    pub timestamp_ns: u64,
-    /// What it was; `None` for the creation of the wallet and for changes of its settings.
-    pub kind: Option<OrderKind>,
-    /// The client's code.
-    pub code: u16,
-    /// The client's group; 0 for none.
-    pub group_id: u128,
-    /// Where the wallet stood after it.
-    pub position: Position,
-}
-
 /// What has become of an earlier order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Progress {
@@ -149,15 +131,6 @@ struct StoredPosition {
     debits_posted: u128,
     credits_pending: u128,
     credits_posted: u128,
-}
-
-#[derive(bincode::Encode, bincode::Decode)]
-struct StoredHistory {
-    timestamp_ns: u64,
-    kind: u8,
-    code: u16,
-    group_id: u128,
-    position: StoredPosition,
 }
 
 #[derive(bincode::Encode, bincode::BorrowDecode)]
@@ -268,47 +241,6 @@ fn stored_position(position: &Position) -> StoredPosition {
 fn loaded_position(stored: &StoredPosition) -> Position {
     let &StoredPosition { debits_pending, debits_posted, credits_pending, credits_posted } = stored;
     Position { debits_pending, debits_posted, credits_pending, credits_posted }
-}
-
-/// The key of a wallet's row in the history.
-pub(crate) fn history_key(wallet: WalletId, seq: u64) -> [u8; 24] {
-    let mut key = [0; 24];
-    key[..16].copy_from_slice(&wallet.0.to_be_bytes());
-    key[16..].copy_from_slice(&seq.to_be_bytes());
-    key
-}
-
-impl HistoryRow {
-    /// Appends the value.
-    pub(crate) fn append(&self, out: &mut Vec<u8>) {
-        let stored = StoredHistory {
-            timestamp_ns: self.timestamp_ns,
-            kind: self.kind.map_or(0, OrderKind::number),
-            code: self.code,
-            group_id: self.group_id,
-            position: stored_position(&self.position),
-        };
-        bincode::encode_into_std_write(stored, out, CONFIGURATION)
-            .expect("writing to memory does not fail, and no type here refuses a value");
-    }
-
-    pub(crate) fn decode(key: &[u8], value: &[u8]) -> Result<Self, String> {
-        let seq = key.get(16..).and_then(|seq| seq.try_into().ok()).map(u64::from_be_bytes);
-        let seq = seq.ok_or("has a key that is none")?;
-        let stored: StoredHistory = decode(value)?;
-        let kind = match stored.kind {
-            0 => None,
-            number => Some(OrderKind::from_number(number).ok_or("is of a kind that is none")?),
-        };
-        Ok(Self {
-            seq,
-            timestamp_ns: stored.timestamp_ns,
-            kind,
-            code: stored.code,
-            group_id: stored.group_id,
-            position: loaded_position(&stored.position),
-        })
-    }
 }
 
 pub(crate) fn encode_seq(seq: u64, out: &mut Vec<u8>) {

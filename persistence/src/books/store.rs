@@ -110,7 +110,10 @@ impl Space {
             Self::History => unfiltered(options)
                 .data_block_size_policy(BlockSizePolicy::all(8 << 10))
                 .data_block_compression_policy(lz4),
+            // Every wallet that is created is looked for first. A filter that is read from the disk for that costs as much as many of the
+            // blocks that it saves: with millions of wallets, reading them took most of the processors.
             Self::State => options
+                .filter_block_pinning_policy(PinningPolicy::all(true))
                 .filter_policy(FilterPolicy::all(FilterPolicyEntry::Bloom(
                     BloomConstructionPolicy::BitsPerKey(10.0),
                 )))

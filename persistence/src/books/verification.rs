@@ -16,12 +16,13 @@ use crate::stopped_ledger::examine_ledger;
 use foldhash::fast::RandomState;
 use hashbrown::HashSet;
 use ledger::fold::{AssetTotals, FoldFault};
-use ledger::{Asset, Entry, Fold, HoldState, HoldTerms, Original, TransferId, Wallet};
+use ledger::{Asset, Entry, Fold, HoldState, HoldTerms, Original, TransferId, Wallet, WalletId};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::rows::{self, HistoryRow, Kind, Progress, bad_row};
+use super::history::{HistoryRow, chunk_key, decode_chunk, decode_chunk_key};
+use super::rows::{self, Kind, Progress, bad_row};
 use super::store::Space;
 use super::view::BooksView;
 
@@ -117,9 +118,8 @@ impl Recount {
         let (group_id, code) = entry.group_and_code();
         for wallet in entry.wallets() {
             let position = self.fold.wallets[&wallet].position;
-            value.clear();
-            HistoryRow { seq, timestamp_ns, kind: entry.kind(), code, group_id, position }.append(&mut value);
-            self.history.add(&rows::history_key(wallet, seq), &value);
+            let row = HistoryRow { seq, timestamp_ns, kind: entry.kind(), code, group_id, position };
+            add_history(&mut self.history, wallet, &row, &mut value);
         }
     }
 
@@ -170,18 +170,31 @@ impl Recount {
             }
         }
         check_sum(view, "ids", ids, self.ids)?;
-        let mut history = RowSum::default();
-        for row in view.all(Space::History) {
-            let (key, value) = row?;
-            let row = HistoryRow::decode(&key, &value)
-                .map_err(|reason| bad_row(view.path(), "history", &key, &reason))?;
-            if row.seq <= view.seq() {
-                history.add(&key, &value);
-            }
-        }
-        check_sum(view, "history", history, self.history)?;
+        check_sum(view, "history", Self::sum_history(view)?, self.history)?;
         self.compare_wallets(view)?;
         self.compare_holds(view)
+    }
+
+    /// The sum of all rows in the history, each of which has to lie in the order of the entries.
+    fn sum_history(view: &BooksView) -> Result<RowSum, PersistenceError> {
+        let (mut sum, mut value) = (RowSum::default(), Vec::new());
+        let mut last: Option<(WalletId, u64)> = None;
+        for chunk in view.all(Space::History) {
+            let (key, chunk) = chunk?;
+            let bad = |reason: String| bad_row(view.path(), "history", &key, &reason);
+            let (wallet, first_seq) = decode_chunk_key(&key).map_err(bad)?;
+            if first_seq > view.seq() {
+                continue;
+            }
+            for row in decode_chunk(first_seq, &chunk).map_err(bad)? {
+                if last.is_some_and(|last| last >= (wallet, row.seq)) {
+                    return Err(bad("is not behind the one before".to_owned()));
+                }
+                last = Some((wallet, row.seq));
+                add_history(&mut sum, wallet, &row, &mut value);
+            }
+        }
+        Ok(sum)
     }
 
     fn compare_wallets(&self, view: &BooksView) -> Result<(), PersistenceError> {
@@ -265,6 +278,11 @@ impl Recount {
         });
         compare_rows(view, Kind::Original, originals)
     }
+}
+
+fn add_history(sum: &mut RowSum, wallet: WalletId, row: &HistoryRow, value: &mut Vec<u8>) {
+    row.encode_alone(value);
+    sum.add(&chunk_key(wallet, row.seq), value);
 }
 
 fn check_sum(

@@ -19,8 +19,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::history::{self, HistoryRow};
 use super::id_filter::IdFilter;
-use super::rows::{self, HistoryRow, Kind, Marker, Progress, bad_row};
+use super::rows::{self, Kind, Marker, Progress, bad_row};
 use super::store::{Row, Space, StoreRange, StoreSnapshot};
 
 /// So many threads look for ids at the same time,
@@ -368,22 +369,47 @@ impl BooksView {
         direction: Direction,
         limit: usize,
     ) -> Result<Vec<HistoryRow>, PersistenceError> {
-        let range = self.history_range(wallet, first_seq, last_seq);
-        match direction {
-            Direction::Forward => range.take(limit).map(|row| self.history_row(row)).collect(),
-            Direction::Backward => range.rev().take(limit).map(|row| self.history_row(row)).collect(),
-        }
-    }
-
-    fn history_range(&self, wallet: WalletId, first_seq: u64, last_seq: u64) -> StoreRange {
         let last_seq = last_seq.min(self.seq());
-        let (first, last) = (rows::history_key(wallet, first_seq), rows::history_key(wallet, last_seq));
-        self.snapshot.range(Space::History, &first, &last)
+        let chunks =
+            |first: &[u8]| self.snapshot.range(Space::History, first, &history::chunk_key(wallet, last_seq));
+        let is_wanted = |row: &HistoryRow| (first_seq..=last_seq).contains(&row.seq);
+        let lowest = history::chunk_key(wallet, 0);
+        let mut rows = Vec::new();
+        if first_seq > last_seq {
+            return Ok(rows);
+        }
+        match direction {
+            Direction::Forward => {
+                // The chunk that holds it may start below it.
+                let first_key = history::chunk_key(wallet, first_seq);
+                let mut below = self.snapshot.range(Space::History, &lowest, &first_key);
+                let first_chunk = if first_seq == 0 { None } else { below.next_back().transpose()? };
+                for chunk in chunks(first_chunk.as_ref().map_or(&first_key[..], |(key, _)| key)) {
+                    rows.extend(self.chunk(chunk?)?.into_iter().filter(is_wanted));
+                    if rows.len() >= limit {
+                        break;
+                    }
+                }
+            }
+            Direction::Backward => {
+                for chunk in chunks(&lowest).rev() {
+                    let chunk = self.chunk(chunk?)?;
+                    let is_last = chunk.first().is_none_or(|row| row.seq <= first_seq);
+                    rows.extend(chunk.into_iter().rev().filter(is_wanted));
+                    if is_last || rows.len() >= limit {
+                        break;
+                    }
+                }
+            }
+        }
+        rows.truncate(limit);
+        Ok(rows)
     }
 
-    fn history_row(&self, row: Result<Row, PersistenceError>) -> Result<HistoryRow, PersistenceError> {
-        let (key, value) = row?;
-        HistoryRow::decode(&key, &value).map_err(self.bad("history", &key))
+    fn chunk(&self, (key, value): Row) -> Result<Vec<HistoryRow>, PersistenceError> {
+        let chunk = history::decode_chunk_key(&key)
+            .and_then(|(_, first_seq)| history::decode_chunk(first_seq, &value));
+        chunk.map_err(self.bad("history", &key))
     }
 
     /// Where a wallet stood after the entry `seq`; `None` if it did not exist. `seq` is not above the marker.

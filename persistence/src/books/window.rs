@@ -17,8 +17,9 @@ use ledger::{
 };
 use std::collections::BTreeMap;
 
+use super::history::{Before, HistoryRow, chunk_key};
 use super::id_filter::IdFilterFiles;
-use super::rows::{self, HistoryRow, Kind, Marker, Progress};
+use super::rows::{self, Kind, Marker, Progress};
 use super::store::RowSink;
 use super::view::BooksView;
 
@@ -59,6 +60,22 @@ struct WalletState {
     /// Where it stood when the window began; `None` if it did not exist.
     before: Option<Position>,
     is_changed: bool,
+    /// The time of its newest row in the window's history; `None` if there is none yet.
+    noted_at_ns: Option<u64>,
+}
+
+impl WalletState {
+    fn new(wallet: Wallet, before: Option<Position>, is_changed: bool) -> Self {
+        Self { wallet, before, is_changed, noted_at_ns: None }
+    }
+
+    /// What the next row of its history is the difference from, if that belongs to the same chunk.
+    fn newest_row(&self, chunk_rows: u64) -> Option<Before> {
+        let Self { wallet, noted_at_ns, .. } = self;
+        let goes_on = !(wallet.version + 1).is_multiple_of(chunk_rows);
+        let timestamp_ns = noted_at_ns.filter(|_| goes_on)?;
+        Some(Before { seq: wallet.last_seq, timestamp_ns, position: wallet.position })
+    }
 }
 
 impl FoldState {
@@ -83,6 +100,7 @@ impl FoldState {
             let state = &mut self.wallets[place as usize];
             state.before = Some(state.wallet.position);
             state.is_changed = false;
+            state.noted_at_ns = None;
         }
     }
 }
@@ -94,13 +112,14 @@ enum HoldChange {
     Ended(HoldTerms),
 }
 
-/// One row of the history: which wallet, and where in the window's bytes its value is.
+/// One row of the history: which wallet, and where in the window's bytes it is.
 #[derive(Debug, Clone, Copy, Default)]
 struct HistoryPlace {
     wallet: u32,
     seq_offset: u32,
     start: u32,
-    length: u32,
+    length: u16,
+    starts_chunk: bool,
 }
 
 /// A window that is being gathered.
@@ -108,6 +127,7 @@ struct HistoryPlace {
 pub(crate) struct Window {
     /// What it goes on from.
     base: Marker,
+    chunk_rows: u64,
     tip: Head,
     records: Vec<Record>,
     record_bytes: usize,
@@ -125,10 +145,11 @@ pub(crate) struct Window {
 
 impl Window {
     /// An empty one, to go on from a view.
-    pub(crate) fn after(view: &BooksView) -> Self {
+    pub(crate) fn after(view: &BooksView, chunk_rows: u64) -> Self {
         let base = *view.marker();
         Self {
             base,
+            chunk_rows,
             tip: Head { point: base.point, timestamp: base.last_timestamp_ns },
             records: Vec::new(),
             record_bytes: 0,
@@ -231,9 +252,9 @@ impl Window {
                 let place = state.wallets.len() as u32;
                 state.places.insert(terms.id, place);
                 let wallet = Wallet::create(terms.clone(), seq, timestamp_ns);
-                state.wallets.push(WalletState { wallet, before: None, is_changed: true });
+                state.wallets.push(WalletState::new(wallet, None, true));
                 self.changed.push(place);
-                self.note(state, place, seq, timestamp_ns, entry);
+                self.note(state, place, None, seq, timestamp_ns, entry);
                 self.owners.extend(rows::owner_key(&terms.owner).map(|mut key| {
                     key.extend_from_slice(&terms.id.0.to_be_bytes());
                     key
@@ -244,8 +265,10 @@ impl Window {
                 let Some(place) = self.touch(state, change.wallet) else {
                     return fault(format!("changes the unknown wallet {}", change.wallet));
                 };
-                state.wallets[place as usize].wallet.change(change, seq);
-                self.note(state, place, seq, timestamp_ns, entry);
+                let wallet = &mut state.wallets[place as usize];
+                let newest_row = wallet.newest_row(self.chunk_rows);
+                wallet.wallet.change(change, seq);
+                self.note(state, place, newest_row, seq, timestamp_ns, entry);
                 return Ok(());
             }
             _ => {}
@@ -257,24 +280,37 @@ impl Window {
             let Some(place) = self.touch(state, part.wallet) else {
                 return fault(format!("moves money of the unknown wallet {}", part.wallet));
             };
-            state.wallets[place as usize].wallet.apply_to_position(&part.effect, seq);
-            self.note(state, place, seq, timestamp_ns, entry);
+            let wallet = &mut state.wallets[place as usize];
+            let newest_row = wallet.newest_row(self.chunk_rows);
+            wallet.wallet.apply_to_position(&part.effect, seq);
+            self.note(state, place, newest_row, seq, timestamp_ns, entry);
         }
         self.follow(view, seq, timestamp_ns, entry)
     }
 
-    /// Notes in the history what an entry has done to a wallet.
-    fn note(&mut self, state: &FoldState, place: u32, seq: u64, timestamp_ns: u64, entry: &Entry) {
+    /// Notes in the history what an entry has done to a wallet, whose row before it is `newest_row` if that is in the same chunk.
+    fn note(
+        &mut self,
+        state: &mut FoldState,
+        place: u32,
+        newest_row: Option<Before>,
+        seq: u64,
+        timestamp_ns: u64,
+        entry: &Entry,
+    ) {
         let (group_id, code) = entry.group_and_code();
-        let position = state.wallets[place as usize].wallet.position;
+        let wallet = &mut state.wallets[place as usize];
+        let position = wallet.wallet.position;
+        wallet.noted_at_ns = Some(timestamp_ns);
         let row = HistoryRow { seq, timestamp_ns, kind: entry.kind(), code, group_id, position };
         let start = self.history_values.len();
-        row.append(&mut self.history_values);
+        row.append(&newest_row.unwrap_or(Before::chunk(seq)), &mut self.history_values);
         self.history.push(HistoryPlace {
             wallet: place,
             seq_offset: (seq - self.base.point.seq) as u32,
             start: start as u32,
-            length: (self.history_values.len() - start) as u32,
+            length: (self.history_values.len() - start) as u16,
+            starts_chunk: newest_row.is_none(),
         });
     }
 
@@ -427,7 +463,8 @@ fn load_missing(
         if let Some(wallet) = view.wallet_without_holds(wallet)? {
             let place = state.wallets.len() as u32;
             state.places.insert(wallet.terms.id, place);
-            state.wallets.push(WalletState { before: Some(wallet.position), wallet, is_changed: false });
+            let before = Some(wallet.position);
+            state.wallets.push(WalletState::new(wallet, before, false));
         }
     }
     Ok(())
@@ -509,11 +546,15 @@ impl ClosedWindow {
         sink: &mut RowSink<'_>,
     ) -> Result<(), PersistenceError> {
         let window = &self.window;
-        for row in &window.history {
-            let value = &window.history_values[row.start as usize..][..row.length as usize];
-            let wallet = state.wallets[row.wallet as usize].wallet.terms.id;
-            let seq = window.base.point.seq + u64::from(row.seq_offset);
-            sink(&rows::history_key(wallet, seq), Some(value))?;
+        let mut value = Vec::new();
+        for chunk in window.history.chunk_by(|_, next| !next.starts_chunk) {
+            value.clear();
+            for row in chunk {
+                value.extend_from_slice(&window.history_values[row.start as usize..][..row.length as usize]);
+            }
+            let wallet = state.wallets[chunk[0].wallet as usize].wallet.terms.id;
+            let first_seq = window.base.point.seq + u64::from(chunk[0].seq_offset);
+            sink(&chunk_key(wallet, first_seq), Some(&value))?;
         }
         Ok(())
     }
