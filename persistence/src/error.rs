@@ -69,6 +69,16 @@ pub enum PersistenceError {
         /// What is wrong with it.
         damage: BooksDamage,
     },
+    /// The books were written by another version of the program. They are made of the journal's records, so they can be made again.
+    #[error("{} is of format {found}, and this version reads {supported}: make the books again with `bursar rebuild`", path.display())]
+    OtherBooksFormat {
+        /// Where they are.
+        path: PathBuf,
+        /// The format that they are of.
+        found: u8,
+        /// The one that is read.
+        supported: u8,
+    },
     /// A backup is not as it was written.
     #[error("the backup {} is damaged: {damage}; use another one", path.display())]
     DamagedBackup {
@@ -346,6 +356,9 @@ impl PersistenceError {
         match self {
             Self::Damaged { path, damage } => Self::Damaged { path: named(path), damage },
             Self::DamagedBooks { path, damage } => Self::DamagedBooks { path: named(path), damage },
+            Self::OtherBooksFormat { path, found, supported } => {
+                Self::OtherBooksFormat { path: named(path), found, supported }
+            }
             Self::Io { action, path, source } => Self::Io { action, path: named(path), source },
             Self::Engine { path, reason } => Self::Engine { path: named(path), reason },
             other => other,

@@ -4,6 +4,7 @@ use crate::bookkeeper::{Bookkeeper, Folded};
 use crate::books::books_tests::{all_rows, check, options};
 use crate::books::invented_ledger::{Chance, InventedLedger};
 use crate::books::rebuild::{RebuildProgress, rebuild_books};
+use crate::books::store::{Space, Store};
 use crate::books::verification::verify;
 use crate::books::view::BooksView;
 use crate::books::{Books, BooksOptions};
@@ -138,6 +139,29 @@ fn a_directory_with_books_is_verified_without_being_changed_and_its_books_can_be
     assert_eq!((opened.books.view().seq(), above.len()), (130, 20));
     assert_eq!(all_rows(&opened.books.view()), rows);
     assert!(!data.join("books.rebuilt").exists());
+}
+
+#[test]
+fn books_of_another_format_are_told_from_damaged_ones_and_can_be_made_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let options = options(40);
+    let ledger = written(&data, &options);
+    let store = Store::open(&data.join("books/store"), 1 << 20).unwrap();
+    let mut other = store.snapshot().get(Space::State, &[0]).unwrap().unwrap().to_vec();
+    other[0] -= 1;
+    store.ingest(Space::State, &mut |sink| sink(&[0], Some(&other))).unwrap();
+    drop(store);
+    let refused =
+        open_ledger(&data, &OpenOptions::default(), &options, true, &mut |_, _, _| Ok(()), &mut |_| Ok(()));
+    for refused in [refused.unwrap_err(), verify(&data).unwrap_err()] {
+        let words = refused.to_string();
+        assert!(words.starts_with(&data.join("books").display().to_string()), "{words}");
+        assert!(words.contains("this version reads") && words.contains("`bursar rebuild`"), "{words}");
+        assert!(!words.contains("damaged"), "{words}");
+    }
+    rebuild_books(&data, &options, &mut |_| ()).unwrap();
+    assert_eq!(verify(&data).unwrap().wallets, ledger.fold.wallets.len() as u64);
 }
 
 #[test]

@@ -221,9 +221,6 @@ impl Marker {
     }
 
     pub(crate) fn decode(value: &[u8]) -> Result<Self, String> {
-        if value.first() != Some(&BOOKS_FORMAT) {
-            return Err(format!("is of format {:?}, and this version reads {BOOKS_FORMAT}", value.first()));
-        }
         let stored: StoredMarker = decode(value)?;
         Ok(Self {
             point: ChainPoint { seq: stored.seq, hash: stored.hash },

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use super::history::{self, HistoryRow};
 use super::id_filter::IdFilter;
-use super::rows::{self, Kind, Marker, Progress, bad_row};
+use super::rows::{self, BOOKS_FORMAT, Kind, Marker, Progress, bad_row};
 use super::store::{Row, Space, StoreRange, StoreSnapshot};
 
 /// So many threads look for ids at the same time,
@@ -99,6 +99,10 @@ impl BooksView {
         let key = Kind::Marker.key(&[]);
         let value = snapshot.get(Space::State, &key)?;
         let value = value.ok_or_else(|| bad_row(path, Kind::Marker.name(), &key, "is missing"))?;
+        if let Some(&found) = value.first().filter(|found| **found != BOOKS_FORMAT) {
+            let path = path.to_path_buf();
+            return Err(PersistenceError::OtherBooksFormat { path, found, supported: BOOKS_FORMAT });
+        }
         Marker::decode(&value).map_err(|reason| bad_row(path, Kind::Marker.name(), &key, &reason))
     }
 

@@ -8,7 +8,7 @@
 //! Of unsynced names, either some prefix of all changes is there, as on a file system whose journal keeps their order
 //! (ext4, XFS), or any of them, as POSIX allows.
 
-use super::disk::{Change, DirectoryNode, Disk, FileNode, Node, NodeIndex};
+use super::disk::{Change, DirectoryNode, Disk, FileNode, Node, NodeIndex, set_length};
 use super::event_log::EventLog;
 use crate::books::Chance;
 use std::collections::BTreeMap;
@@ -200,7 +200,7 @@ impl Writing<'_> {
         }
         let is_whole = matches!(kept, BytesKept::Everything | BytesKept::Prefix);
         if on_disk.len() < in_memory.len() && !is_whole && chance.below(3) == 0 {
-            on_disk.resize(in_memory.len(), 0);
+            set_length(&mut on_disk, in_memory.len());
         }
         on_disk
     }
@@ -222,7 +222,7 @@ fn write_back(
         let end = end.min(in_memory.len());
         if start < end {
             if on_disk.len() < end {
-                on_disk.resize(end, 0);
+                set_length(on_disk, end);
             }
             on_disk[start..end].copy_from_slice(&in_memory[start..end]);
         }

@@ -111,7 +111,7 @@ impl Change {
         let touched = self.touches();
         let end = touched.end.min(end);
         if touched.start < end && content.len() < end {
-            content.resize(end, 0);
+            set_length(content, end);
         }
         match self {
             Self::Bytes { data, .. } if touched.start < end => {
@@ -121,7 +121,7 @@ impl Change {
             Self::Fill { data, .. } if touched.start < end => {
                 content[touched.start..end].fill(log.data(data)[0]);
             }
-            Self::Length(length) => content.resize(*length as usize, 0),
+            Self::Length(length) => set_length(content, *length as usize),
             Self::Bytes { .. } | Self::Fill { .. } => {}
         }
     }
@@ -323,5 +323,13 @@ impl Disk {
                 self.names_synced_until = self.names_synced_until.max(until);
             }
         }
+    }
+}
+
+/// Cuts it off, or adds zeros at its end. (`resize` adds them one by one in a build without optimisation, and files are of megabytes.)
+pub(crate) fn set_length(content: &mut Vec<u8>, length: usize) {
+    match length.checked_sub(content.len()) {
+        Some(missing) => content.extend_from_slice(&vec![0; missing]),
+        None => content.truncate(length),
     }
 }
