@@ -150,7 +150,21 @@ fn readable(error: &figment::Error) -> String {
         let kind: Vec<&str> = kind.split_whitespace().filter(|word| !["|", "^"].contains(word)).collect();
         format!("{key}{}{origin}", kind.join(" "))
     });
-    lines.collect::<Vec<_>>().join("; ")
+    // It quotes the file, which may name anything.
+    without_controls(&lines.collect::<Vec<_>>().join("; "))
+}
+
+/// With control characters as one would write them, so that nothing breaks the line or talks to a terminal.
+fn without_controls(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() {
+            line.extend(character.escape_default());
+        } else {
+            line.push(character);
+        }
+    }
+    line
 }
 
 /// A configuration, and where each of its values came from.

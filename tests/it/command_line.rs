@@ -435,6 +435,8 @@ fn a_wrong_setting_is_refused_with_its_key_and_its_source() {
     check("frame_bytes_max = 12", &["frame_bytes_max = 12", "bursar.toml", "8192"]);
     check("operations_max = 10", &["connection_operations_max", "operations_max"]);
     check("shards = [", &["bursar.toml"]);
+    // What nobody can see is told as one would write it.
+    check("\"a\\n\\u001b[2J\" = 1", &["unknown", "a\\n\\u{1b}[2J: ", "bursar.toml"]);
     let missing = run(bursar().args(["serve", "--config", "/nowhere/bursar.toml"]));
     assert!(missing.code == Some(1) && missing.stderr.contains("/nowhere/bursar.toml"), "{missing:?}");
     let wrong = run(bursar().args(["config"]).env("BURSAR_SHARDS", "some"));
