@@ -54,7 +54,7 @@ pub struct OpenOptions {
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { cache_capacity_bytes: 64 << 20, held_elsewhere: ChainPoint::default() }
+        Self { cache_capacity_bytes: 32 << 20, held_elsewhere: ChainPoint::default() }
     }
 }
 

@@ -38,7 +38,7 @@ impl Default for WindowLimits {
     fn default() -> Self {
         // What a window takes while it is gathered is most of the server's memory. Measured up to 18 million transfers (batches of 1,000,
         // random ids, two busy cores): 542 MB at the most, against 641 MB with twice as many, and no fewer transfers a second.
-        Self { entries: 250_000, wallets: 128 << 10, bytes: 64 << 20 }
+        Self { entries: 250_000, wallets: 64 << 10, bytes: 64 << 20 }
     }
 }
 
