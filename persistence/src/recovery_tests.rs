@@ -241,7 +241,7 @@ fn a_group_longer_than_a_record_is_split_between_entries() {
     check(&[MAX_ENTRY, 0, 0, MAX_ENTRY, 0], &[1, 2, 1, 1]);
     check(&[PREFERRED_BODY / 2 - 12, PREFERRED_BODY / 2 - 12, 1], &[2, 1]);
     check(&[PREFERRED_BODY / 2 - 12, PREFERRED_BODY / 2 - 11, 1], &[1, 2]);
-    check(&[1000; 100], &[32, 32, 32, 4]);
+    check(&[250; 100], &[30, 30, 30, 10]);
     check(&[1, PREFERRED_BODY, 1, 1], &[1, 1, 2]);
     check(&[MAX_ENTRY; 60], &[1; 60]);
 }
