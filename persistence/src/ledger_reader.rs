@@ -210,9 +210,7 @@ impl LedgerReader {
         if last_seq > view.seq() {
             let base = view.wallet_without_holds(wallet)?;
             tail.replay_positions(wallet, base, &mut |seq, timestamp_ns, entry, wallet| {
-                let (group_id, code) = entry.group_and_code();
-                let position = wallet.position;
-                above.push(HistoryRow { seq, timestamp_ns, kind: entry.kind(), code, group_id, position });
+                above.push(HistoryRow::of(seq, timestamp_ns, entry, wallet.position));
             })?;
             above.retain(|row| (first_seq..=last_seq).contains(&row.seq));
         }

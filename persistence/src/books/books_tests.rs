@@ -360,7 +360,7 @@ fn a_chunk_holds_rows_of_any_size_and_what_is_none_is_refused() {
     let mut ends = Vec::new();
     for row in &rows {
         row.append(&before, &mut value);
-        before = Before { seq: row.seq, timestamp_ns: row.timestamp_ns, position: row.position };
+        before = row.before_next();
         ends.push(value.len());
     }
     assert_eq!(decode_chunk(5, &value).unwrap(), rows);

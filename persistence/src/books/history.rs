@@ -9,7 +9,7 @@
 //! and overwrites what is there.
 
 use crate::entry_codec::CONFIGURATION;
-use ledger::{OrderKind, Position, WalletId};
+use ledger::{Entry, OrderKind, Position, WalletId};
 
 /// A chunk has at most so many entries, but in tests: a read decodes no more than that for nothing.
 pub(crate) const CHUNK_ROWS: u64 = 128;
@@ -76,6 +76,17 @@ pub(crate) fn decode_chunk_key(key: &[u8]) -> Result<(WalletId, u64), String> {
 }
 
 impl HistoryRow {
+    /// What an entry did to a wallet that stood at `position` after it.
+    pub(crate) fn of(seq: u64, timestamp_ns: u64, entry: &Entry, position: Position) -> Self {
+        let (group_id, code) = entry.group_and_code();
+        Self { seq, timestamp_ns, kind: entry.kind(), code, group_id, position }
+    }
+
+    /// What the next row of the chunk is stored as the difference from.
+    pub(crate) fn before_next(&self) -> Before {
+        Before { seq: self.seq, timestamp_ns: self.timestamp_ns, position: self.position }
+    }
+
     /// Appends the row to a chunk.
     pub(crate) fn append(&self, before: &Before, out: &mut Vec<u8>) {
         let difference = |after: u128, before: u128| after.wrapping_sub(before).cast_signed();
@@ -120,12 +131,15 @@ pub(crate) fn decode_chunk(first_seq: u64, mut value: &[u8]) -> Result<Vec<Histo
         };
         let sum = |before: u128, difference: i128| before.wrapping_add(difference.cast_unsigned());
         let base = before.position;
-        before = Before {
+        let row = HistoryRow {
             seq: before.seq.checked_add(stored.seq).ok_or("has an entry beyond all numbers")?,
             timestamp_ns: before
                 .timestamp_ns
                 .checked_add(stored.timestamp_ns)
                 .ok_or("has a time beyond all times")?,
+            kind,
+            code: stored.code,
+            group_id: stored.group_id,
             position: Position {
                 debits_pending: sum(base.debits_pending, stored.debits_pending),
                 debits_posted: sum(base.debits_posted, stored.debits_posted),
@@ -133,14 +147,8 @@ pub(crate) fn decode_chunk(first_seq: u64, mut value: &[u8]) -> Result<Vec<Histo
                 credits_posted: sum(base.credits_posted, stored.credits_posted),
             },
         };
-        rows.push(HistoryRow {
-            seq: before.seq,
-            timestamp_ns: before.timestamp_ns,
-            kind,
-            code: stored.code,
-            group_id: stored.group_id,
-            position: before.position,
-        });
+        before = row.before_next();
+        rows.push(row);
     }
     if rows.is_empty() { Err("is empty".to_owned()) } else { Ok(rows) }
 }

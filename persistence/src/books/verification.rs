@@ -115,10 +115,8 @@ impl Recount {
             rows::encode_seq(seq, &mut value);
             self.ids.add(&id.0.to_be_bytes(), &value);
         }
-        let (group_id, code) = entry.group_and_code();
         for wallet in entry.wallets() {
-            let position = self.fold.wallets[&wallet].position;
-            let row = HistoryRow { seq, timestamp_ns, kind: entry.kind(), code, group_id, position };
+            let row = HistoryRow::of(seq, timestamp_ns, entry, self.fold.wallets[&wallet].position);
             add_history(&mut self.history, wallet, &row, &mut value);
         }
     }

@@ -298,11 +298,9 @@ impl Window {
         timestamp_ns: u64,
         entry: &Entry,
     ) {
-        let (group_id, code) = entry.group_and_code();
         let wallet = &mut state.wallets[place as usize];
-        let position = wallet.wallet.position;
         wallet.noted_at_ns = Some(timestamp_ns);
-        let row = HistoryRow { seq, timestamp_ns, kind: entry.kind(), code, group_id, position };
+        let row = HistoryRow::of(seq, timestamp_ns, entry, wallet.wallet.position);
         let start = self.history_values.len();
         row.append(&newest_row.unwrap_or(Before::chunk(seq)), &mut self.history_values);
         self.history.push(HistoryPlace {
