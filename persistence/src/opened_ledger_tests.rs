@@ -22,6 +22,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Why a directory is not opened.
+fn refusal(path: &Path, options: &BooksOptions) -> PersistenceError {
+    let opened =
+        open_ledger(path, &OpenOptions::default(), options, true, &mut |_, _, _| Ok(()), &mut |_| Ok(()));
+    opened.unwrap_err()
+}
+
 pub(crate) fn open(path: &Path, options: &BooksOptions) -> (OpenedLedger, Vec<(u64, u64, Entry)>) {
     let mut above = Vec::new();
     let opened = open_ledger(
@@ -120,9 +127,7 @@ fn a_directory_with_books_is_verified_without_being_changed_and_its_books_can_be
     let rows = all_rows(&Books::open(&data.join("books"), &options).unwrap().view());
     // Whatever becomes of everything but the records.
     fs::remove_file(data.join("books/ids.filter.1")).unwrap();
-    let refused =
-        open_ledger(&data, &OpenOptions::default(), &options, true, &mut |_, _, _| Ok(()), &mut |_| Ok(()));
-    let refused = refused.unwrap_err().to_string();
+    let refused = refusal(&data, &options).to_string();
     assert!(refused.contains("ids.filter.1") && refused.contains("rebuild"), "{refused}");
     let mut progress = Vec::new();
     let report = rebuild_books(&data, &options, &mut |come| progress.push(come)).unwrap();
@@ -152,9 +157,7 @@ fn books_of_another_format_are_told_from_damaged_ones_and_can_be_made_again() {
     other[0] -= 1;
     store.ingest(Space::State, &mut |sink| sink(&[0], Some(&other))).unwrap();
     drop(store);
-    let refused =
-        open_ledger(&data, &OpenOptions::default(), &options, true, &mut |_, _, _| Ok(()), &mut |_| Ok(()));
-    for refused in [refused.unwrap_err(), verify(&data).unwrap_err()] {
+    for refused in [refusal(&data, &options), verify(&data).unwrap_err()] {
         let words = refused.to_string();
         assert!(words.starts_with(&data.join("books").display().to_string()), "{words}");
         assert!(words.contains("this version reads") && words.contains("`bursar rebuild`"), "{words}");
