@@ -308,6 +308,9 @@ async fn assert_same_positions(client: &Client, expected: &mut Expected, context
 /// Much of a case is waiting, for holds to expire and for servers to start.
 const CASES_AT_ONCE: usize = 12;
 
+/// Of a case. After one of them, the server is killed.
+const STEPS: u64 = 240;
+
 /// Every operation. More with `BURSAR_TEST_MODEL_CASES`, which the fixture keeps from the server.
 #[test]
 fn any_sequence_of_requests_is_answered_as_by_the_naive_model_and_survives_a_kill() {
@@ -343,7 +346,8 @@ async fn answers_are_those_of_the_naive_model(seed: u64) {
     let mut server = Server::start(&[]);
     let mut client = server.client().await;
     client.create_assets(&[asset(USD, "USD"), asset(EUR, "EUR")]).await.unwrap();
-    for step in 0..240 {
+    let killed_after = chance.below(STEPS);
+    for step in 0..STEPS {
         // Items of a batch are independent of each other, so a batch that is compared has one.
         match chance.below(12) {
             0 | 1 => {
@@ -373,7 +377,7 @@ async fn answers_are_those_of_the_naive_model(seed: u64) {
         if chance.below(10) == 0 {
             assert_same_positions(&client, &mut expected, &format!("seed {seed}, step {step}")).await;
         }
-        if chance.below(80) == 0 {
+        if step == killed_after {
             server.kill();
             server = server.restart();
             client = server.client().await;

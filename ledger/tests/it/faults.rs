@@ -548,6 +548,7 @@ fn what_is_being_imported_moves_only_in_the_group_of_its_import() {
         }
     };
     apply(&mut fold, &imported(9, 7)).expect("there is no such wallet");
+    assert!(fold.is_importing(&fold.wallets[&WalletId(9)]));
     let importing =
         Err("moves money of wallet 00000000-0000-0000-0000-000000000009, which is being imported");
     check(&fold, &of_group(0), importing);
