@@ -36,7 +36,7 @@ use std::path::Path;
 use super::id_filter::FilterMark;
 
 /// The only version of the books that is written and read.
-pub(crate) const BOOKS_FORMAT: u8 = 2;
+pub(crate) const BOOKS_FORMAT: u8 = 3;
 
 /// A kind of row in [`super::store::Space::State`], by the byte that its keys start with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
