@@ -77,18 +77,13 @@ impl Space {
     /// took records from 45 to 30 bytes a transfer. History, with LZ4, took 39 bytes a transfer in blocks of 4 KiB, 38 in blocks of 8 KiB,
     /// and 37.5 in blocks of 16 KiB, of which a read decompresses twice as much; ids 20.
     fn options(self) -> KeyspaceCreateOptions {
-        let merging = match self {
+        let (tables_merged, table_bytes) = match self {
             // Records come in order, so they are moved and never merged; of the state there is little.
-            Self::Records | Self::State => {
-                Leveled::default().with_l0_threshold(8).with_table_target_size(32 << 20)
-            }
-            Self::Ids => {
-                Leveled::default().with_l0_threshold(WINDOWS_OF_IDS_MERGED).with_table_target_size(16 << 20)
-            }
-            Self::History => {
-                Leveled::default().with_l0_threshold(WINDOWS_MERGED).with_table_target_size(16 << 20)
-            }
+            Self::Records | Self::State => (8, 32 << 20),
+            Self::Ids => (WINDOWS_OF_IDS_MERGED, 16 << 20),
+            Self::History => (WINDOWS_MERGED, 16 << 20),
         };
+        let merging = Leveled::default().with_l0_threshold(tables_merged).with_table_target_size(table_bytes);
         let options = KeyspaceCreateOptions::default()
             .compaction_strategy(Arc::new(merging))
             // Half a byte a transfer. Whoever looks something up would read a hundred kilobytes of them a table otherwise.
