@@ -27,7 +27,7 @@ struct Tally {
     struck: u64,
     /// The server refused to start, or ended, and said so.
     ended: u64,
-    /// It was the fault of the storage engine that is known.
+    /// It was the fault of the storage engine that is known, and the server refused to serve what that left.
     known: u64,
 }
 
@@ -72,7 +72,7 @@ fn try_point(ground: &Ground, point: &Point) -> Result<Tally, String> {
     let tally = Tally {
         struck: u64::from(!struck.is_empty()),
         ended: u64::from(went.ended.code == Some(1)),
-        known: u64::from(is_known_fault(point, &struck)),
+        known: u64::from(went.ended.code == Some(1) && is_known_fault(point, &struck)),
     };
     if tally.known == 0 {
         let mut chance = Chance(point.seed);
