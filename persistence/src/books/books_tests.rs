@@ -23,6 +23,7 @@ pub(crate) fn options(window_entries: u64) -> BooksOptions {
         window: WindowLimits { entries: window_entries, wallets: 5, bytes: 1 << 20 },
         filter_lag_max: 20,
         filter_sizes: LevelSizes { first: 16, greatest: 64 },
+        id_generations: super::rows::IdGenerations::of_entries(24),
         chunk_rows: 4,
         ..BooksOptions::default()
     }
@@ -39,7 +40,7 @@ pub(crate) fn open(directory: &Path, options: &BooksOptions) -> Arc<Books> {
     if !directory.exists() {
         let empty = EMPTY.get_or_init(|| {
             let made = tempfile::tempdir().unwrap();
-            drop(Books::open(&made.path().join("books"), &BooksOptions::default()).unwrap());
+            drop(Books::open(&made.path().join("books"), &self::options(1)).unwrap());
             made
         });
         copy_directory(&empty.path().join("books"), directory).unwrap();
@@ -441,4 +442,24 @@ fn of_very_many_ids_the_one_that_is_used_up_is_found_wherever_it_stands() {
         }
     }
     assert_eq!(view.any_used(&[]).unwrap(), None);
+}
+
+#[test]
+fn a_row_of_ids_that_names_an_entry_of_another_generation_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = InventedLedger::invent(11, 120, 4);
+    let books = open(&directory.path().join("books"), &options(40));
+    let journal = Arc::new(MemoryJournal::of(&ledger, &mut Chance::new(5), 7));
+    let mut bookkeeper = bookkeeper(&books, &journal);
+    while let Folded::Some(_) = bookkeeper.step().unwrap() {}
+    let view = books.view();
+    let (id, seq) = ledger.ids.iter().next_back().unwrap();
+    assert_eq!(view.seq_of(*id).unwrap(), Some(*seq));
+    let key = view.marker().id_generations.key(*seq, *id);
+    let mut value = Vec::new();
+    super::rows::encode_seq(seq + 24, &mut value);
+    books.store.ingest(Space::Ids, &mut |sink| sink(&key, Some(&value))).unwrap();
+    let view = BooksView::new(books.store.snapshot(), *view.marker(), view.ids().clone());
+    let error = view.seq_of(*id).unwrap_err().to_string();
+    assert!(error.contains("another generation") && error.contains(&format!("{:032x}", id.0)), "{error}");
 }

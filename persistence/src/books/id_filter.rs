@@ -38,6 +38,7 @@ use ledger::TransferId;
 use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, BufWriter, Read, Write};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -91,6 +92,12 @@ impl IdFilter {
     pub fn may_contain(&self, id: TransferId) -> bool {
         // The newest first: a second request with an id mostly comes soon after the first.
         self.levels.iter().rev().any(|level| level.may_contain(id.0))
+    }
+
+    /// The entries that an id may be of, those of one level after the other, the newest first.
+    pub(crate) fn entries_with(&self, id: TransferId) -> impl Iterator<Item = RangeInclusive<u64>> {
+        let levels = self.levels.iter().rev().filter(move |level| level.may_contain(id.0));
+        levels.map(|level| level.first_seq..=level.last_seq)
     }
 
     /// Bytes of memory that the bits take.
@@ -563,8 +570,11 @@ mod tests {
                     files.advance_to(seq);
                 }
                 let filter = files.filter();
-                for &id in entries[..=index].iter().flat_map(|(ids, _, _)| ids) {
-                    prop_assert!(filter.may_contain(TransferId(id)));
+                for (seq, (ids, _, _)) in (1_u64..).zip(&entries[..=index]) {
+                    for &id in ids {
+                        prop_assert!(filter.may_contain(TransferId(id)));
+                        prop_assert!(filter.entries_with(TransferId(id)).any(|seqs| seqs.contains(&seq)));
+                    }
                 }
             }
         }

@@ -34,7 +34,7 @@ use history::CHUNK_ROWS;
 #[cfg(any(test, feature = "simulated-disk"))]
 use id_filter::FilterPlace;
 use id_filter::{FilterMark, IdFilterFiles, LevelSizes};
-use rows::{Kind, Marker};
+use rows::{IdGenerations, Kind, Marker};
 use store::{RowSink, Space, Store};
 use view::BooksView;
 use window::{ClosedWindow, FoldState, WindowLimits};
@@ -50,6 +50,8 @@ pub struct BooksOptions {
     /// again.
     pub filter_lag_max: u64,
     pub(crate) filter_sizes: LevelSizes,
+    /// Of books that are made; others say what theirs are.
+    pub(crate) id_generations: IdGenerations,
     /// So many entries of a wallet are a chunk of its history. Must not change while there are books.
     pub(crate) chunk_rows: u64,
 }
@@ -61,6 +63,7 @@ impl Default for BooksOptions {
             window: WindowLimits::default(),
             filter_lag_max: 512 << 10,
             filter_sizes: LevelSizes::default(),
+            id_generations: IdGenerations::default(),
             chunk_rows: CHUNK_ROWS,
         }
     }
@@ -81,6 +84,7 @@ impl BooksOptions {
             window: WindowLimits { entries: window_entries, ..WindowLimits::default() },
             filter_lag_max: window_entries,
             filter_sizes: LevelSizes { first: 8, greatest: 32 },
+            id_generations: IdGenerations::of_entries(20),
             chunk_rows: 3,
             ..Self::default()
         }
@@ -162,7 +166,7 @@ impl Books {
     ) -> Result<Self, PersistenceError> {
         let store = Store::on_simulated_disk(disk.clone());
         if disk.has_no_books() {
-            store.ingest(Space::State, &mut write_first_marker)?;
+            store.ingest(Space::State, &mut |sink| write_first_marker(options, sink))?;
         }
         let place = FilterPlace::Simulated(disk.clone());
         let open_filter = |mark| IdFilterFiles::open_at(place.clone(), mark, options.filter_sizes);
@@ -249,6 +253,7 @@ impl Books {
             point: window.end(),
             last_timestamp_ns: window.last_timestamp_ns(),
             filter: filter.written(),
+            id_generations: window.id_generations(),
         };
         before(WriteStep::State)?;
         // An ingestion does not say that something has failed in the background.
@@ -275,7 +280,9 @@ fn create(directory: &Path, options: &BooksOptions) -> Result<(), PersistenceErr
     let unfinished = directory.with_extension("unfinished");
     ScratchCopy::remove_leftover(&unfinished)?;
     fs::create_dir(&unfinished).map_err(|source| PersistenceError::io("create", &unfinished, source))?;
-    Store::create(&store_path(&unfinished), options.cache_bytes, &mut write_first_marker)?;
+    Store::create(&store_path(&unfinished), options.cache_bytes, &mut |sink| {
+        write_first_marker(options, sink)
+    })?;
     sync_directory(&unfinished)?;
     fs::rename(&unfinished, directory).map_err(|source| PersistenceError::io("create", directory, source))?;
     sync_directory(directory.parent().unwrap_or(Path::new(".")))
@@ -343,9 +350,10 @@ fn read(
     let snapshot = store.snapshot();
     let marker = BooksView::read_marker(&snapshot)?;
     let mut filter = open_filter(marker.filter)?;
-    let bare = Arc::new(BooksView::new(snapshot.clone(), marker, filter.filter()));
+    let view = |ids| Arc::new(BooksView::new(snapshot.clone(), marker, ids));
+    let bare = view(filter.filter());
     catch_up(&mut filter, &bare)?;
-    Ok((Arc::new(BooksView::new(snapshot, marker, filter.filter())), filter))
+    Ok((view(filter.filter()), filter))
 }
 
 /// Copies the books; files that are never written again once they have their name are linked, if that is possible.
@@ -369,9 +377,9 @@ fn is_table(file: &Path) -> bool {
 }
 
 /// What empty books hold.
-fn write_first_marker(sink: &mut RowSink<'_>) -> Result<(), PersistenceError> {
+fn write_first_marker(options: &BooksOptions, sink: &mut RowSink<'_>) -> Result<(), PersistenceError> {
     let mut value = Vec::new();
-    Marker::default().encode(&mut value);
+    Marker { id_generations: options.id_generations, ..Marker::default() }.encode(&mut value);
     sink(&Kind::Marker.key(&[]), Some(&value))
 }
 

@@ -6,7 +6,7 @@
 //! | keyspace  | kind              | key                                    | value                                         |
 //! |-----------|-------------------|----------------------------------------|-----------------------------------------------|
 //! | `records` | records           | first sequence number                  | the record, as it was in the journal          |
-//! | `ids`     | ids               | transfer id                            | sequence number                               |
+//! | `ids`     | ids               | generation, transfer id                | sequence number: see [`IdGenerations`]        |
 //! | `history` | history           | wallet, first sequence number          | a chunk of the wallet's: see [`super::history`] |
 //! | `state`   | marker            | `00`                                   | up to where the books go                      |
 //! | `state`   | assets            | `10`, asset                            | code, scale, sequence number, time            |
@@ -36,7 +36,7 @@ use std::path::Path;
 use super::id_filter::FilterMark;
 
 /// The only version of the books that is written and read.
-pub(crate) const BOOKS_FORMAT: u8 = 3;
+pub(crate) const BOOKS_FORMAT: u8 = 4;
 
 /// A kind of row in [`super::store::Space::State`], by the byte that its keys start with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +95,52 @@ pub(crate) fn bad_row(path: &Path, table: &'static str, key: &[u8], reason: &str
     PersistenceError::damaged_books(path, BooksDamage::Row { table, key: hex, reason: reason.to_owned() })
 }
 
+/// Ids are kept by the generation of their entry: so many entries are one.
+///
+/// Random ids of a window fall between all that there are, and the engine would merge them with all of those. With the generation before
+/// them, new ids are merged with those of their own generation only, however many there are. Who looks an id up asks in each generation that
+/// may have it, which the filter of ids narrows down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct IdGenerations {
+    entries: u64,
+}
+
+/// The generation, four bytes, and the id.
+pub(crate) type IdKey = [u8; 20];
+
+impl Default for IdGenerations {
+    fn default() -> Self {
+        // With each window, what is merged of random ids is half a generation on average; and who asks for an id of the greatest level of
+        // the filter looks into nine of them at the most.
+        Self::of_entries(4 << 20)
+    }
+}
+
+impl IdGenerations {
+    /// Of so many entries each.
+    pub(crate) const fn of_entries(entries: u64) -> Self {
+        Self { entries }
+    }
+
+    /// The generation of an entry.
+    pub(crate) fn of(self, seq: u64) -> u32 {
+        u32::try_from(seq / self.entries).unwrap_or(u32::MAX)
+    }
+
+    /// The key of an entry's id.
+    pub(crate) fn key(self, seq: u64, id: TransferId) -> IdKey {
+        id_key(self.of(seq), id)
+    }
+}
+
+/// The key of an id of a generation.
+pub(crate) fn id_key(generation: u32, id: TransferId) -> IdKey {
+    let mut key = IdKey::default();
+    key[..4].copy_from_slice(&generation.to_be_bytes());
+    key[4..].copy_from_slice(&id.0.to_be_bytes());
+    key
+}
+
 /// Up to where the books go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Marker {
@@ -104,6 +150,8 @@ pub struct Marker {
     pub last_timestamp_ns: u64,
     /// What the files of the id filter hold at least.
     pub(crate) filter: FilterMark,
+    /// How the ids are kept.
+    pub(crate) id_generations: IdGenerations,
 }
 
 /// What has become of an earlier order.
@@ -123,6 +171,7 @@ struct StoredMarker {
     last_timestamp_ns: u64,
     filter_levels: u32,
     filter_seq: u64,
+    generation_entries: u64,
 }
 
 #[derive(bincode::Encode, bincode::Decode)]
@@ -216,16 +265,21 @@ impl Marker {
             last_timestamp_ns: self.last_timestamp_ns,
             filter_levels: self.filter.levels,
             filter_seq: self.filter.seq,
+            generation_entries: self.id_generations.entries,
         };
         encode(stored, out);
     }
 
     pub(crate) fn decode(value: &[u8]) -> Result<Self, String> {
         let stored: StoredMarker = decode(value)?;
+        if stored.generation_entries == 0 {
+            return Err("has generations of no entries".to_owned());
+        }
         Ok(Self {
             point: ChainPoint { seq: stored.seq, hash: stored.hash },
             last_timestamp_ns: stored.last_timestamp_ns,
             filter: FilterMark { levels: stored.filter_levels, seq: stored.filter_seq },
+            id_generations: IdGenerations::of_entries(stored.generation_entries),
         })
     }
 }

@@ -30,28 +30,30 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 
 /// One is enough to keep up with the fold, and the others are the server's.
 const COMPACTION_THREADS: usize = 1;
+/// That one gives way to the others where processors are short, by so many steps of [`rustix::process::nice`]: what is merged of a minute
+/// under full load takes about as long then, and not a third of it in which everything else is slower by a quarter. Should it lag behind, then
+/// the fold waits for it ([`UNMERGED_TABLES_MAX`]).
+const COMPACTION_NICENESS: i32 = 8;
 /// Table files that are kept open.
 const OPEN_FILES_MAX: usize = 256;
-/// So many windows of history are merged at a time. Each merge also takes what was merged before and not moved down yet, so fewer of
-/// them write less.
+/// So many windows of ids and of history are merged at a time. Each merge also takes what was merged before and not moved down yet, so
+/// fewer of them write less.
 const WINDOWS_MERGED: u8 = 24;
-/// So many windows of ids. Nothing is merged as much as these, since random ids of a window fall between all that there are, and few
-/// reads ask for them. With 50 million of them, the last ones went by a quarter faster than with half as many.
-const WINDOWS_OF_IDS_MERGED: u8 = 2 * WINDOWS_MERGED;
 /// More tables than this that are not merged yet, and whoever adds more should wait, because reads look into each of them. A merge of a
 /// large level takes a minute, and must not let everybody wait meanwhile. (The engine lets a batch wait when there are 30; an
 /// ingestion it does not.)
-const UNMERGED_TABLES_MAX: usize = 2 * WINDOWS_OF_IDS_MERGED as usize;
+const UNMERGED_TABLES_MAX: usize = 4 * WINDOWS_MERGED as usize;
 
 /// A keyspace. What goes together into one is atomic together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Space {
     /// First sequence number → record.
     Records,
-    /// Transfer id → sequence number.
+    /// Generation, transfer id → sequence number.
     Ids,
     /// Wallet, sequence number → position after it.
     History,
@@ -80,8 +82,7 @@ impl Space {
         let (tables_merged, table_bytes) = match self {
             // Records come in order, so they are moved and never merged; of the state there is little.
             Self::Records | Self::State => (8, 32 << 20),
-            Self::Ids => (WINDOWS_OF_IDS_MERGED, 16 << 20),
-            Self::History => (WINDOWS_MERGED, 16 << 20),
+            Self::Ids | Self::History => (WINDOWS_MERGED, 16 << 20),
         };
         let merging = Leveled::default().with_l0_threshold(tables_merged).with_table_target_size(table_bytes);
         let options = KeyspaceCreateOptions::default()
@@ -212,7 +213,7 @@ impl Store {
     }
 
     fn open_at(path: &Path, cache_bytes: u64, compaction_threads: usize) -> Result<Self, PersistenceError> {
-        let opened = quietly(|| {
+        let open = || {
             let database = Database::builder(path)
                 .cache_size(cache_bytes)
                 // Unchecked, because the engine thinks that none is a mistake.
@@ -232,7 +233,14 @@ impl Store {
             let spaces = <[Keyspace; 4]>::try_from(spaces);
             let spaces = spaces.unwrap_or_else(|_| unreachable!("one was opened for each"));
             Ok(Self { path: path.to_path_buf(), engine: Engine::Fjall { spaces, database } })
-        });
+        };
+        let opened = if compaction_threads == 0 {
+            quietly(open)
+        } else {
+            // The engine's threads inherit the niceness of the one that starts them, which could not take it back for itself.
+            thread::scope(|scope| scope.spawn(|| nicely(|| quietly(open))).join())
+                .expect("what panics is caught")
+        };
         match opened {
             Ok(opened) => opened.map_err(|error| fault(path, "the books", error)),
             Err(panic) => Err(panicked(path, "the books", panic)),
@@ -426,6 +434,14 @@ impl DoubleEndedIterator for StoreRange {
     fn next_back(&mut self) -> Option<Self::Item> {
         self.step(End::Back)
     }
+}
+
+/// Runs something with less of the processors, for the rest of the thread's life.
+fn nicely<T>(work: impl FnOnce() -> T) -> T {
+    if let Err(errno) = rustix::process::nice(COMPACTION_NICENESS) {
+        tracing::warn!(%errno, "what is merged in the books will not give way to what is asked for");
+    }
+    work()
 }
 
 /// What the engine refused or failed at: the system's refusals are told apart from what is damaged.

@@ -109,11 +109,11 @@ impl Recount {
     }
 
     /// What the entry adds to the tables that are only added to.
-    fn sum(&mut self, seq: u64, timestamp_ns: u64, entry: &Entry) {
+    fn sum(&mut self, view: &BooksView, seq: u64, timestamp_ns: u64, entry: &Entry) {
         let mut value = Vec::new();
         if let Some(id) = entry.order_id() {
             rows::encode_seq(seq, &mut value);
-            self.ids.add(&id.0.to_be_bytes(), &value);
+            self.ids.add(&view.marker().id_generations.key(seq, id), &value);
         }
         for wallet in entry.wallets() {
             let row = HistoryRow::of(seq, timestamp_ns, entry, self.fold.wallets[&wallet].position);
@@ -144,7 +144,7 @@ impl Recount {
             self.admit(&record, view.path())?;
             for (seq, timestamp_ns, payload) in record.entries() {
                 let entry = self.apply(seq, timestamp_ns, payload)?;
-                self.sum(seq, timestamp_ns, &entry);
+                self.sum(view, seq, timestamp_ns, &entry);
                 on_entry(seq, timestamp_ns, &entry)?;
             }
         }
@@ -160,8 +160,7 @@ impl Recount {
         let mut ids = RowSum::default();
         for row in view.all(Space::Ids) {
             let (key, value) = row?;
-            let seq =
-                rows::decode_seq(&value).map_err(|reason| bad_row(view.path(), "ids", &key, &reason))?;
+            let seq = view.decode_id_row(&key, &value)?;
             // What lies above the marker is of a fold that was cut off.
             if seq <= view.seq() {
                 ids.add(&key, &value);

@@ -158,18 +158,34 @@ impl BooksView {
 
     /// The entry that used up a transfer id.
     pub fn seq_of(&self, id: TransferId) -> Result<Option<u64>, PersistenceError> {
-        if !self.ids.may_contain(id) {
-            return Ok(None);
+        // Of two levels, one may end and the other begin within a generation.
+        let mut looked_from = None;
+        for seqs in self.ids.entries_with(id) {
+            let [oldest, newest] = [*seqs.start(), *seqs.end()].map(|seq| self.marker.id_generations.of(seq));
+            for generation in (oldest..=newest).rev().filter(|generation| looked_from != Some(*generation)) {
+                let key = rows::id_key(generation, id);
+                if let Some(value) = self.snapshot.get(Space::Ids, &key)? {
+                    let seq = self.decode_id_row(&key, &value)?;
+                    return Ok((seq <= self.seq()).then_some(seq));
+                }
+            }
+            looked_from = Some(oldest);
         }
-        let key = id.0.to_be_bytes();
-        let Some(value) = self.snapshot.get(Space::Ids, &key)? else { return Ok(None) };
-        let seq = rows::decode_seq(&value).map_err(self.bad("ids", &key))?;
-        Ok((seq <= self.seq()).then_some(seq))
+        Ok(None)
+    }
+
+    /// The entry that an id's row names.
+    pub(crate) fn decode_id_row(&self, key: &[u8], value: &[u8]) -> Result<u64, PersistenceError> {
+        let seq = rows::decode_seq(value).map_err(self.bad("ids", key))?;
+        if key.first_chunk() != Some(&self.marker.id_generations.of(seq).to_be_bytes()) {
+            return Err(self.bad("ids", key)(format!("names entry {seq}, which is of another generation")));
+        }
+        Ok(seq)
     }
 
     /// Any of these ids that is used up, if one is. For very many of them at a time, of which hardly any is.
     ///
-    /// The filter lets some in a thousand through, and each of those takes a block of every table, from disk: so several threads look, each
+    /// The filter lets some in five thousand through, a level, and each of those takes a block of every table, from disk: so several threads look, each
     /// in the order of the keys.
     pub fn any_used(&self, ids: &[TransferId]) -> Result<Option<TransferId>, PersistenceError> {
         let look_for = |part: &[TransferId]| {
@@ -348,8 +364,10 @@ impl BooksView {
     /// An order that another one can be about, as far as it has come, and the entry that decided it.
     pub fn original(&self, id: TransferId) -> Result<Option<(u64, Original)>, PersistenceError> {
         let Some(seq) = self.seq_of(id)? else { return Ok(None) };
-        let missing =
-            || self.bad("ids", &id.0.to_be_bytes())(format!("names entry {seq}, which is none of it"));
+        let missing = || {
+            let key = self.marker.id_generations.key(seq, id);
+            self.bad("ids", &key)(format!("names entry {seq}, which is none of it"))
+        };
         let (timestamp_ns, entry) = self.entry(seq)?.ok_or_else(missing)?;
         if entry.order_id() != Some(id) {
             return Err(missing());

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 
 use super::history::{Before, HistoryRow, chunk_key};
 use super::id_filter::IdFilterFiles;
-use super::rows::{self, Kind, Marker, Progress};
+use super::rows::{self, IdGenerations, Kind, Marker, Progress};
 use super::store::RowSink;
 use super::view::BooksView;
 
@@ -391,6 +391,10 @@ impl Window {
             let fault = format!("uses the id {} again", TransferId(twice[1].0));
             return Err(FoldFault { seq: twice[1].1, fault }.into());
         }
+        let generation = |seq| self.base.id_generations.of(seq);
+        if generation(self.base.point.seq + 1) < generation(self.tip.point.seq) {
+            self.ids.sort_unstable_by_key(|&(id, seq)| (generation(seq), id));
+        }
         self.changed.sort_unstable_by_key(|&place| state.wallets[place as usize].wallet.terms.id);
         for &place in &self.changed {
             let WalletState { wallet, before, .. } = &state.wallets[place as usize];
@@ -522,6 +526,10 @@ impl ClosedWindow {
         self.window.tip.timestamp
     }
 
+    pub(crate) fn id_generations(&self) -> IdGenerations {
+        self.window.base.id_generations
+    }
+
     pub(crate) fn write_records(&self, sink: &mut RowSink<'_>) -> Result<(), PersistenceError> {
         for record in &self.window.records {
             sink(&record.first_seq().to_be_bytes(), Some(record.as_bytes()))?;
@@ -531,9 +539,9 @@ impl ClosedWindow {
 
     pub(crate) fn write_ids(&self, sink: &mut RowSink<'_>) -> Result<(), PersistenceError> {
         let mut value = Vec::new();
-        for (id, seq) in &self.window.ids {
-            rows::encode_seq(*seq, &mut value);
-            sink(&id.to_be_bytes(), Some(&value))?;
+        for &(id, seq) in &self.window.ids {
+            rows::encode_seq(seq, &mut value);
+            sink(&self.id_generations().key(seq, TransferId(id)), Some(&value))?;
         }
         Ok(())
     }
