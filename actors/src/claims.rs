@@ -270,4 +270,41 @@ mod tests {
         assert!(claims.recover(TransferId(8), 4));
         assert_eq!(claims.claim(TransferId(8), 1, || 1), Claim::Decided(4));
     }
+
+    #[test]
+    fn a_claim_that_is_released_goes_to_the_next_with_its_number() {
+        let claims: Claims<u32, u32> = Claims::default();
+        let id = TransferId(u128::MAX);
+        assert_eq!(claims.claim(id, 6, || 0), Claim::Granted);
+        assert_eq!(claims.claim(id, 9, || 1), Claim::Waits);
+        assert_eq!(claims.refer(id, 7, || 2), Referred::Waits);
+        assert_eq!(claims.refer(id, 6, || 3), Referred::Younger);
+        let released = claims.release(id);
+        assert_eq!((released.next, released.referring), (Some((1, 6)), vec![2]));
+        let released = claims.release(id);
+        assert_eq!((released.next, released.referring), (None, vec![]));
+        assert_eq!(claims.claim(id, 9, || 4), Claim::Granted);
+    }
+
+    #[test]
+    fn what_the_books_hold_is_forgotten_and_its_memory_given_back() {
+        let claims: Claims<u32, ()> = Claims::default();
+        // Some thousand a stripe, of which a tenth remains.
+        let (forgotten, decided) = (900_000, 1_000_000_u64);
+        for seq in 1..=decided {
+            assert!(claims.recover(TransferId(u128::from(seq) << 64 | 5), seq));
+        }
+        let open = TransferId(4);
+        assert_eq!(claims.claim(open, 3, || 1), Claim::Granted);
+        claims.forget_through(forgotten);
+        let mut left: Vec<_> = claims.all_decided().collect();
+        left.sort_unstable();
+        let expected = forgotten + 1..=decided;
+        assert!(left.into_iter().eq(expected.map(|seq| (TransferId(u128::from(seq) << 64 | 5), seq))));
+        assert_eq!(claims.claim(open, 4, || 2), Claim::Waits);
+        for stripe in &claims.stripes {
+            let ids = &stripe.lock().ids;
+            assert!((2 * ids.len()..=1024).contains(&ids.capacity()), "{} in {}", ids.len(), ids.capacity());
+        }
+    }
 }
