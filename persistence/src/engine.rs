@@ -272,6 +272,39 @@ mod tests {
     }
 
     #[test]
+    fn an_open_waits_for_whoever_is_about_to_let_go() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal");
+        let cache_bytes = 1 << 20;
+        Engine::open(&path, cache_bytes).unwrap().close().unwrap();
+        let log = path.join("db");
+        let held = std::fs::File::open(&log).unwrap();
+        // The engine lets go of it in the background.
+        held.lock().unwrap();
+        let opened = thread::scope(|scope| {
+            let opening = scope.spawn(|| Engine::open(&path, cache_bytes));
+            // It has the log open while it tries to lock it.
+            let descriptors = || {
+                let open = std::fs::read_dir("/proc/self/fd").unwrap();
+                open.filter(|fd| {
+                    std::fs::read_link(fd.as_ref().unwrap().path()).is_ok_and(|file| file == log)
+                })
+                .count()
+            };
+            let wait_until = |expected| {
+                while descriptors() != expected && !opening.is_finished() {
+                    thread::yield_now();
+                }
+            };
+            wait_until(2);
+            wait_until(1);
+            drop(held);
+            opening.join().unwrap()
+        });
+        opened.unwrap().close().unwrap();
+    }
+
+    #[test]
     fn what_the_system_refuses_is_no_damage() {
         let check = |error: sled::Error, is_system: bool| {
             let text = error.to_string();
