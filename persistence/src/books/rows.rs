@@ -110,8 +110,8 @@ pub(crate) type IdKey = [u8; 20];
 
 impl Default for IdGenerations {
     fn default() -> Self {
-        // With each window, what is merged of random ids is half a generation on average; and who asks for an id of the greatest level of
-        // the filter looks into nine of them at the most.
+        // With each 24 windows, half a generation of random ids is merged again, on average; and who asks for an id of the greatest level
+        // of the filter looks into nine of them at the most.
         Self::of_entries(4 << 20)
     }
 }

@@ -238,8 +238,13 @@ impl Store {
             quietly(open)
         } else {
             // The engine's threads inherit the niceness of the one that starts them, which could not take it back for itself.
-            thread::scope(|scope| scope.spawn(|| nicely(|| quietly(open))).join())
-                .expect("what panics is caught")
+            thread::scope(|scope| {
+                let opening = thread::Builder::new()
+                    .name("books-opening".to_owned())
+                    .spawn_scoped(scope, || nicely(|| quietly(open)))
+                    .map_err(|source| PersistenceError::io("start a thread to open", path, source))?;
+                Ok::<_, PersistenceError>(opening.join().expect("what panics is caught"))
+            })?
         };
         match opened {
             Ok(opened) => opened.map_err(|error| fault(path, "the books", error)),

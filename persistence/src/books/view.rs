@@ -185,8 +185,8 @@ impl BooksView {
 
     /// Any of these ids that is used up, if one is. For very many of them at a time, of which hardly any is.
     ///
-    /// The filter lets some in five thousand through, a level, and each of those takes a block of every table, from disk: so several threads look, each
-    /// in the order of the keys.
+    /// The filter lets some in five thousand through, a level, and each of those takes a block of every table, from disk: so several
+    /// threads look, each in the order of the keys.
     pub fn any_used(&self, ids: &[TransferId]) -> Result<Option<TransferId>, PersistenceError> {
         let look_for = |part: &[TransferId]| {
             let mut possible: Vec<TransferId> =
