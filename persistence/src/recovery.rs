@@ -555,3 +555,18 @@ pub(crate) fn place_for_copy(path: &Path, part: &Path, bytes: u64) -> Result<Pat
     }
     Err(PersistenceError::NoRoomToExamine { path: path.to_path_buf(), needed })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_engine_cannot_read_is_damage_of_the_journal_unless_memory_was_short() {
+        let (copy, journal) = (Path::new("/copy"), Path::new("/data/journal"));
+        let read = |reason: &str| unreadable(journal, PersistenceError::engine(copy, reason)).to_string();
+        let damage = read("it panicked: a checksum is wrong");
+        assert!(damage.contains("/data/journal") && damage.contains("a checksum is wrong"), "{damage}");
+        let short = "it panicked: failed to allocate 8 bytes";
+        assert_eq!(read(short), PersistenceError::engine(copy, short).to_string());
+    }
+}

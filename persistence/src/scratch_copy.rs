@@ -181,4 +181,22 @@ mod tests {
             assert!(copied <= taken + 256, "{length}: {pieces:?}: {copied} blocks for {taken}");
         }
     }
+
+    #[test]
+    fn what_files_take_is_summed_below_a_directory_with_or_without_their_holes() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("below")).unwrap();
+        let file = |name: &str, length: u64| {
+            let file = File::create(directory.path().join(name)).unwrap();
+            file.write_all_at(&[7; 20_000], 0).unwrap();
+            file.set_len(length).unwrap();
+            file.sync_all().unwrap();
+            file.metadata().unwrap().blocks() * 512
+        };
+        let (whole, mostly_hole) = (file("whole", 20_000), file("below/mostly-hole", 64 << 20));
+        assert_eq!(directory_bytes(directory.path()).unwrap(), 20_000 + (64 << 20));
+        assert_eq!(allocated_bytes(directory.path(), &|_| true).unwrap(), whole + mostly_hole);
+        let only_one = |file: &Path| file.ends_with("whole");
+        assert_eq!(allocated_bytes(directory.path(), &only_one).unwrap(), whole);
+    }
 }

@@ -40,6 +40,7 @@ fn entries_get_the_next_number_and_a_later_time_whatever_the_clock_says() {
     assert_eq!(append(1_000), Committed { seq: 43, timestamp_ns: 1_001 });
     assert_eq!(append(5), Committed { seq: 44, timestamp_ns: 1_002 });
     assert_eq!(append(2_000), Committed { seq: 45, timestamp_ns: 2_000 });
+    assert_eq!((section.next_timestamp_ns(5), section.next_timestamp_ns(3_000)), (2_001, 3_000));
     assert_eq!(section.head_seq(), 45);
     drop(section);
     assert_eq!((sequencer.appended_seq(), sequencer.durable_seq()), (45, 41));
