@@ -188,7 +188,7 @@ mod tests {
         fs::create_dir(directory.path().join("below")).unwrap();
         let file = |name: &str, length: u64| {
             let file = File::create(directory.path().join(name)).unwrap();
-            file.write_all_at(&[7; 20_000], 0).unwrap();
+            file.write_all_at(&vec![7; 20_000], 0).unwrap();
             file.set_len(length).unwrap();
             file.sync_all().unwrap();
             file.metadata().unwrap().blocks() * 512
