@@ -48,6 +48,15 @@ pub(crate) fn open(directory: &Path, options: &BooksOptions) -> Arc<Books> {
     Arc::new(Books::open(directory, options).expect("the books are whole"))
 }
 
+/// Books that hold all of a ledger.
+fn folded(directory: &Path, ledger: &InventedLedger, options: &BooksOptions) -> Arc<Books> {
+    let books = open(directory, options);
+    let journal = Arc::new(MemoryJournal::of(ledger, &mut Chance::new(5), 7));
+    let mut bookkeeper = bookkeeper(&books, &journal);
+    while let Folded::Some(_) = bookkeeper.step().unwrap() {}
+    books
+}
+
 /// Everything that a view answers is what the ledger says.
 pub(crate) fn check(view: &Arc<BooksView>, ledger: &InventedLedger) {
     let ledger = ledger.as_of(view.seq());
@@ -230,10 +239,7 @@ fn nothing_is_ever_written_into_the_journal_of_the_engine() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("books");
     let ledger = InventedLedger::invent(3, 60, 4);
-    let journal = Arc::new(MemoryJournal::of(&ledger, &mut Chance::new(5), 7));
-    let books = open(&path, &options(10));
-    let mut bookkeeper = bookkeeper(&books, &journal);
-    while let Folded::Some(_) = bookkeeper.step().unwrap() {}
+    let _open = folded(&path, &ledger, &options(10));
     let mut found = 0;
     for file in std::fs::read_dir(store_path(&path)).unwrap() {
         let file = file.unwrap().path();
@@ -426,10 +432,7 @@ fn what_is_opened_only_to_be_read_is_not_merged() {
 fn of_very_many_ids_the_one_that_is_used_up_is_found_wherever_it_stands() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = InventedLedger::invent(11, 120, 4);
-    let books = open(&directory.path().join("books"), &options(40));
-    let journal = Arc::new(MemoryJournal::of(&ledger, &mut Chance::new(5), 7));
-    let mut bookkeeper = bookkeeper(&books, &journal);
-    while let Folded::Some(_) = bookkeeper.step().unwrap() {}
+    let books = folded(&directory.path().join("books"), &ledger, &options(40));
     let view = books.view();
     let used = *ledger.ids.keys().next().unwrap();
     for count in [1, 100, 4096, 4097, 50_000] {
@@ -448,10 +451,7 @@ fn of_very_many_ids_the_one_that_is_used_up_is_found_wherever_it_stands() {
 fn a_row_of_ids_that_names_an_entry_of_another_generation_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = InventedLedger::invent(11, 120, 4);
-    let books = open(&directory.path().join("books"), &options(40));
-    let journal = Arc::new(MemoryJournal::of(&ledger, &mut Chance::new(5), 7));
-    let mut bookkeeper = bookkeeper(&books, &journal);
-    while let Folded::Some(_) = bookkeeper.step().unwrap() {}
+    let books = folded(&directory.path().join("books"), &ledger, &options(40));
     let view = books.view();
     let (id, seq) = ledger.ids.iter().next_back().unwrap();
     assert_eq!(view.seq_of(*id).unwrap(), Some(*seq));

@@ -111,7 +111,7 @@ pub(crate) type IdKey = [u8; 20];
 impl Default for IdGenerations {
     fn default() -> Self {
         // With each 24 windows, half a generation of random ids is merged again, on average; and who asks for an id of the greatest level
-        // of the filter looks into nine of them at the most.
+        // of the filter looks into nine of them, or more where entries without ids lie between.
         Self::of_entries(4 << 20)
     }
 }

@@ -35,7 +35,7 @@ use std::thread;
 /// One is enough to keep up with the fold, and the others are the server's.
 const COMPACTION_THREADS: usize = 1;
 /// That one gives way to the others where processors are short, by so many steps of [`rustix::process::nice`]: what is merged of a minute
-/// under full load takes about as long then, and not a third of it in which everything else is slower by a quarter. Should it lag behind, then
+/// under full load takes about as long then, and not half of it in which everything else is slower by a quarter. Should it lag behind, then
 /// the fold waits for it ([`UNMERGED_TABLES_MAX`]).
 const COMPACTION_NICENESS: i32 = 8;
 /// Table files that are kept open.
@@ -241,7 +241,10 @@ impl Store {
             thread::scope(|scope| {
                 let opening = thread::Builder::new()
                     .name("books-opening".to_owned())
-                    .spawn_scoped(scope, || nicely(|| quietly(open)))
+                    .spawn_scoped(scope, || {
+                        give_way();
+                        quietly(open)
+                    })
                     .map_err(|source| PersistenceError::io("start a thread to open", path, source))?;
                 Ok::<_, PersistenceError>(opening.join().expect("what panics is caught"))
             })?
@@ -441,12 +444,11 @@ impl DoubleEndedIterator for StoreRange {
     }
 }
 
-/// Runs something with less of the processors, for the rest of the thread's life.
-fn nicely<T>(work: impl FnOnce() -> T) -> T {
+/// From now on this thread, and those that it starts, have less of the processors.
+fn give_way() {
     if let Err(errno) = rustix::process::nice(COMPACTION_NICENESS) {
         tracing::warn!(%errno, "what is merged in the books will not give way to what is asked for");
     }
-    work()
 }
 
 /// What the engine refused or failed at: the system's refusals are told apart from what is damaged.

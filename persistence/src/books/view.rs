@@ -158,18 +158,21 @@ impl BooksView {
 
     /// The entry that used up a transfer id.
     pub fn seq_of(&self, id: TransferId) -> Result<Option<u64>, PersistenceError> {
-        // Of two levels, one may end and the other begin within a generation.
-        let mut looked_from = None;
-        for seqs in self.ids.entries_with(id) {
+        let generations = self.ids.entries_with(id).flat_map(|seqs| {
             let [oldest, newest] = [*seqs.start(), *seqs.end()].map(|seq| self.marker.id_generations.of(seq));
-            for generation in (oldest..=newest).rev().filter(|generation| looked_from != Some(*generation)) {
-                let key = rows::id_key(generation, id);
-                if let Some(value) = self.snapshot.get(Space::Ids, &key)? {
-                    let seq = self.decode_id_row(&key, &value)?;
-                    return Ok((seq <= self.seq()).then_some(seq));
-                }
+            (oldest..=newest).rev()
+        });
+        let mut looked_in = None;
+        for generation in generations {
+            // Of two levels, one may end and the other begin within a generation.
+            if looked_in.replace(generation) == Some(generation) {
+                continue;
             }
-            looked_from = Some(oldest);
+            let key = rows::id_key(generation, id);
+            if let Some(value) = self.snapshot.get(Space::Ids, &key)? {
+                let seq = self.decode_id_row(&key, &value)?;
+                return Ok((seq <= self.seq()).then_some(seq));
+            }
         }
         Ok(None)
     }
