@@ -1,6 +1,6 @@
 //! The books against a plain model of what they should hold; crashes between any two steps; what a view keeps.
 
-use super::history::{Before, HistoryRow, chunk_key, decode_chunk, decode_chunk_key};
+use super::history::{Before, ChunkKey, HistoryRow, decode_chunk};
 use super::id_filter::LevelSizes;
 use super::invented_ledger::{Chance, InventedLedger, MemoryJournal};
 use super::rows::Marker;
@@ -23,7 +23,7 @@ pub(crate) fn options(window_entries: u64) -> BooksOptions {
         window: WindowLimits { entries: window_entries, wallets: 5, bytes: 1 << 20 },
         filter_lag_max: 20,
         filter_sizes: LevelSizes { first: 16, greatest: 64 },
-        id_generations: super::rows::IdGenerations::of_entries(24),
+        generations: super::rows::Generations::of_entries(24),
         chunk_rows: 4,
         ..BooksOptions::default()
     }
@@ -171,10 +171,14 @@ pub(crate) fn all_rows(view: &BooksView) -> Vec<(Space, Vec<u8>, Vec<u8>)> {
             let (key, value) = row.expect("it is whole");
             let mut value = value.to_vec();
             if space == Space::History {
-                let (wallet, first_seq) = decode_chunk_key(&key).unwrap();
-                for row in decode_chunk(first_seq, &value).unwrap() {
+                let place = ChunkKey::decode(&key, view.marker().generations).unwrap();
+                for row in decode_chunk(place.first_seq, &value).unwrap() {
                     row.encode_alone(&mut value);
-                    all.push((space, chunk_key(wallet, row.seq).to_vec(), value.clone()));
+                    all.push((
+                        space,
+                        ChunkKey { first_seq: row.seq, ..place }.encode().to_vec(),
+                        value.clone(),
+                    ));
                 }
                 continue;
             }
@@ -334,8 +338,10 @@ proptest! {
         // Every row once, and nothing else.
         let rows = all_rows(&books.view());
         let history = rows.iter().filter(|(space, _, _)| *space == Space::History);
-        let found: Vec<_> = history.map(|(_, key, _)| decode_chunk_key(key).unwrap()).collect();
-        let mut expected: Vec<_> = ledger.history.iter().map(|(wallet, row)| (*wallet, row.seq)).collect();
+        let generations = books.view().marker().generations;
+        let found: Vec<_> = history.map(|(_, key, _)| ChunkKey::decode(key, generations).unwrap()).collect();
+        let place = |wallet, first_seq| ChunkKey { generation: generations.of(first_seq), wallet, first_seq };
+        let mut expected: Vec<_> = ledger.history.iter().map(|(id, row)| place(*id, row.seq)).collect();
         expected.sort_unstable();
         prop_assert_eq!(found, expected);
     }
@@ -455,7 +461,7 @@ fn a_row_of_ids_that_names_an_entry_of_another_generation_is_refused() {
     let view = books.view();
     let (id, seq) = ledger.ids.iter().next_back().unwrap();
     assert_eq!(view.seq_of(*id).unwrap(), Some(*seq));
-    let key = view.marker().id_generations.key(*seq, *id);
+    let key = view.marker().generations.id_key(*seq, *id);
     let mut value = Vec::new();
     super::rows::encode_seq(seq + 24, &mut value);
     books.store.ingest(Space::Ids, &mut |sink| sink(&key, Some(&value))).unwrap();

@@ -2,7 +2,8 @@
 //!
 //! A chunk is one row of the engine: so what is written and merged are some rows a wallet and window, and not one an entry, and each
 //! entry is stored as what it changed. A wallet's chunk ends with its window, and before each entry whose number among those of the
-//! wallet ([`ledger::Wallet::version`]) is a multiple of [`CHUNK_ROWS`].
+//! wallet ([`ledger::Wallet::version`]) is a multiple of [`CHUNK_ROWS`], and before its first entry of a [generation](super::rows::Generations),
+//! of which it is.
 //!
 //! That makes it possible to fold again what a crash cut off, in windows that end elsewhere. What was written above the marker starts
 //! with the first entry of a wallet above it, or at a multiple; whatever window goes beyond such an entry starts a chunk with it, too,
@@ -10,6 +11,8 @@
 
 use crate::entry_codec::CONFIGURATION;
 use ledger::{Entry, OrderKind, Position, WalletId};
+
+use super::rows::Generations;
 
 /// A chunk has at most so many entries, but in tests: a read decodes no more than that for nothing.
 pub(crate) const CHUNK_ROWS: u64 = 128;
@@ -60,19 +63,40 @@ struct StoredRow {
     credits_posted: i128,
 }
 
-/// The key of the chunk that starts with an entry.
-pub(crate) fn chunk_key(wallet: WalletId, first_seq: u64) -> [u8; 24] {
-    let mut key = [0; 24];
-    key[..16].copy_from_slice(&wallet.0.to_be_bytes());
-    key[16..].copy_from_slice(&first_seq.to_be_bytes());
-    key
+/// Where a chunk lies: the generation that it is of, its wallet, and the entry that it starts with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ChunkKey {
+    pub(crate) generation: u32,
+    pub(crate) wallet: WalletId,
+    pub(crate) first_seq: u64,
 }
 
-/// The wallet of a chunk and the entry that it starts with.
-pub(crate) fn decode_chunk_key(key: &[u8]) -> Result<(WalletId, u64), String> {
-    let parts = key.split_first_chunk::<16>().and_then(|(wallet, seq)| Some((wallet, seq.try_into().ok()?)));
-    let (wallet, seq) = parts.ok_or("has a key that is none")?;
-    Ok((WalletId(u128::from_be_bytes(*wallet)), u64::from_be_bytes(seq)))
+impl ChunkKey {
+    pub(crate) fn encode(&self) -> [u8; 28] {
+        let mut key = [0; 28];
+        key[..4].copy_from_slice(&self.generation.to_be_bytes());
+        key[4..20].copy_from_slice(&self.wallet.0.to_be_bytes());
+        key[20..].copy_from_slice(&self.first_seq.to_be_bytes());
+        key
+    }
+
+    /// Of a chunk that lies where it should.
+    pub(crate) fn decode(key: &[u8], generations: Generations) -> Result<Self, String> {
+        let parts = key.split_first_chunk::<4>().and_then(|(generation, rest)| {
+            let (wallet, first_seq) = rest.split_first_chunk::<16>()?;
+            Some((generation, wallet, first_seq.try_into().ok()?))
+        });
+        let (generation, wallet, first_seq) = parts.ok_or("has a key that is none")?;
+        let key = Self {
+            generation: u32::from_be_bytes(*generation),
+            wallet: WalletId(u128::from_be_bytes(*wallet)),
+            first_seq: u64::from_be_bytes(first_seq),
+        };
+        if key.generation != generations.of(key.first_seq) {
+            return Err(format!("starts with entry {}, which is of another generation", key.first_seq));
+        }
+        Ok(key)
+    }
 }
 
 impl HistoryRow {

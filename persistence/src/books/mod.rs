@@ -34,7 +34,7 @@ use history::CHUNK_ROWS;
 #[cfg(any(test, feature = "simulated-disk"))]
 use id_filter::FilterPlace;
 use id_filter::{FilterMark, IdFilterFiles, LevelSizes};
-use rows::{IdGenerations, Kind, Marker};
+use rows::{Generations, Kind, Marker};
 use store::{RowSink, Space, Store};
 use view::BooksView;
 use window::{ClosedWindow, FoldState, WindowLimits};
@@ -51,7 +51,7 @@ pub struct BooksOptions {
     pub filter_lag_max: u64,
     pub(crate) filter_sizes: LevelSizes,
     /// Of books that are made; others say what theirs are.
-    pub(crate) id_generations: IdGenerations,
+    pub(crate) generations: Generations,
     /// So many entries of a wallet are a chunk of its history. Must not change while there are books.
     pub(crate) chunk_rows: u64,
 }
@@ -63,7 +63,7 @@ impl Default for BooksOptions {
             window: WindowLimits::default(),
             filter_lag_max: 512 << 10,
             filter_sizes: LevelSizes::default(),
-            id_generations: IdGenerations::default(),
+            generations: Generations::default(),
             chunk_rows: CHUNK_ROWS,
         }
     }
@@ -84,7 +84,7 @@ impl BooksOptions {
             window: WindowLimits { entries: window_entries, ..WindowLimits::default() },
             filter_lag_max: window_entries,
             filter_sizes: LevelSizes { first: 8, greatest: 32 },
-            id_generations: IdGenerations::of_entries(20),
+            generations: Generations::of_entries(20),
             chunk_rows: 3,
             ..Self::default()
         }
@@ -253,7 +253,7 @@ impl Books {
             point: window.end(),
             last_timestamp_ns: window.last_timestamp_ns(),
             filter: filter.written(),
-            id_generations: window.id_generations(),
+            generations: window.generations(),
         };
         before(WriteStep::State)?;
         // An ingestion does not say that something has failed in the background.
@@ -379,7 +379,7 @@ fn is_table(file: &Path) -> bool {
 /// What empty books hold.
 fn write_first_marker(options: &BooksOptions, sink: &mut RowSink<'_>) -> Result<(), PersistenceError> {
     let mut value = Vec::new();
-    Marker { id_generations: options.id_generations, ..Marker::default() }.encode(&mut value);
+    Marker { generations: options.generations, ..Marker::default() }.encode(&mut value);
     sink(&Kind::Marker.key(&[]), Some(&value))
 }
 

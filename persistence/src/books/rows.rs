@@ -6,14 +6,15 @@
 //! | keyspace  | kind              | key                                    | value                                         |
 //! |-----------|-------------------|----------------------------------------|-----------------------------------------------|
 //! | `records` | records           | first sequence number                  | the record, as it was in the journal          |
-//! | `ids`     | ids               | generation, transfer id                | sequence number: see [`IdGenerations`]        |
-//! | `history` | history           | wallet, first sequence number          | a chunk of the wallet's: see [`super::history`] |
+//! | `ids`     | ids               | generation, transfer id                | sequence number: see [`Generations`]          |
+//! | `history` | history           | generation, wallet, first sequence number | a chunk of the wallet's: see [`super::history`] |
 //! | `state`   | marker            | `00`                                   | up to where the books go                      |
 //! | `state`   | assets            | `10`, asset                            | code, scale, sequence number, time            |
 //! | `state`   | totals            | `11`, asset                            | the sums over all wallets                     |
 //! | `state`   | imports           | `12`, import                           | sequence number, time; only of closed ones    |
 //! | `state`   | wallets           | `20`, wallet                           | the wallet without its holds                  |
 //! | `state`   | owners            | `21`, owner, wallet                    | nothing; only of wallets that have an owner   |
+//! | `state`   | past generations  | `22`, wallet, generation               | nothing; see [`past_generation_key`]          |
 //! | `state`   | holds             | `30`, hold                             | what is held; only of holds that are open     |
 //! | `state`   | holds by wallet   | `31`, wallet, hold                     | the same as that wallet knows it              |
 //! | `state`   | holds by expiry   | `32`, expiry, hold                     | nothing; only of holds that expire            |
@@ -36,7 +37,7 @@ use std::path::Path;
 use super::id_filter::FilterMark;
 
 /// The only version of the books that is written and read.
-pub(crate) const BOOKS_FORMAT: u8 = 4;
+pub(crate) const BOOKS_FORMAT: u8 = 5;
 
 /// A kind of row in [`super::store::Space::State`], by the byte that its keys start with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +49,7 @@ pub(crate) enum Kind {
     Import = 0x12,
     Wallet = 0x20,
     Owner = 0x21,
+    PastGeneration = 0x22,
     Hold = 0x30,
     HoldByWallet = 0x31,
     HoldByExpiry = 0x32,
@@ -63,6 +65,7 @@ impl Kind {
             Self::Import => "imports",
             Self::Wallet => "wallets",
             Self::Owner => "owners",
+            Self::PastGeneration => "past generations",
             Self::Hold => "holds",
             Self::HoldByWallet => "holds by wallet",
             Self::HoldByExpiry => "holds by expiry",
@@ -95,28 +98,28 @@ pub(crate) fn bad_row(path: &Path, table: &'static str, key: &[u8], reason: &str
     PersistenceError::damaged_books(path, BooksDamage::Row { table, key: hex, reason: reason.to_owned() })
 }
 
-/// Ids are kept by the generation of their entry: so many entries are one.
+/// Ids and history are kept by the generation of their entry: so many entries are one.
 ///
-/// Random ids of a window fall between all that there are, and the engine would merge them with all of those. With the generation before
-/// them, new ids are merged with those of their own generation only, however many there are. Who looks an id up asks in each generation that
-/// may have it, which the filter of ids narrows down.
+/// Random ids of a window, and its chunks of history, fall between all that there are, and the engine would merge them with all of those.
+/// With the generation before them, they are merged with those of their own generation only, however many there are. Who looks for one
+/// asks in each generation that may have it: the filter of ids knows which those are of an id, and [`past_generation_key`] of a wallet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct IdGenerations {
+pub(crate) struct Generations {
     entries: u64,
 }
 
 /// The generation, four bytes, and the id.
 pub(crate) type IdKey = [u8; 20];
 
-impl Default for IdGenerations {
+impl Default for Generations {
     fn default() -> Self {
-        // With each 24 windows, half a generation of random ids is merged again, on average; and who asks for an id of the greatest level
-        // of the filter looks into nine of them, or more where entries without ids lie between.
+        // With each 24 windows, half a generation of random ids and of history is merged again, on average; and who asks for an id of the
+        // greatest level of the filter looks into nine of them, or more where entries without ids lie between.
         Self::of_entries(4 << 20)
     }
 }
 
-impl IdGenerations {
+impl Generations {
     /// Of so many entries each.
     pub(crate) const fn of_entries(entries: u64) -> Self {
         Self { entries }
@@ -127,8 +130,14 @@ impl IdGenerations {
         u32::try_from(seq / self.entries).unwrap_or(u32::MAX)
     }
 
+    /// The generation that a wallet has left with the entry `seq`, if that has to be noted: see [`past_generation_key`].
+    pub(crate) fn left(self, wallet: &Wallet, seq: u64) -> Option<u32> {
+        let left = self.of(wallet.last_seq);
+        (left != self.of(seq) && left != self.of(wallet.created_seq)).then_some(left)
+    }
+
     /// The key of an entry's id.
-    pub(crate) fn key(self, seq: u64, id: TransferId) -> IdKey {
+    pub(crate) fn id_key(self, seq: u64, id: TransferId) -> IdKey {
         id_key(self.of(seq), id)
     }
 }
@@ -150,8 +159,8 @@ pub struct Marker {
     pub last_timestamp_ns: u64,
     /// What the files of the id filter hold at least.
     pub(crate) filter: FilterMark,
-    /// How the ids are kept.
-    pub(crate) id_generations: IdGenerations,
+    /// How ids and history are kept.
+    pub(crate) generations: Generations,
 }
 
 /// What has become of an earlier order.
@@ -265,7 +274,7 @@ impl Marker {
             last_timestamp_ns: self.last_timestamp_ns,
             filter_levels: self.filter.levels,
             filter_seq: self.filter.seq,
-            generation_entries: self.id_generations.entries,
+            generation_entries: self.generations.entries,
         };
         encode(stored, out);
     }
@@ -279,7 +288,7 @@ impl Marker {
             point: ChainPoint { seq: stored.seq, hash: stored.hash },
             last_timestamp_ns: stored.last_timestamp_ns,
             filter: FilterMark { levels: stored.filter_levels, seq: stored.filter_seq },
-            id_generations: IdGenerations::of_entries(stored.generation_entries),
+            generations: Generations::of_entries(stored.generation_entries),
         })
     }
 }
@@ -462,4 +471,16 @@ pub(crate) fn wallet_hold_key(wallet: WalletId, hold: TransferId) -> Vec<u8> {
 /// The key of a hold among those that expire.
 pub(crate) fn expiry_key(expires_at_ns: u64, hold: TransferId) -> Vec<u8> {
     Kind::HoldByExpiry.key(&[&expires_at_ns.to_be_bytes(), &hold.0.to_be_bytes()])
+}
+
+/// The key that says that a wallet has history of a generation. There is one of each but that of its creation and that of its newest entry,
+/// which its own row names: so a wallet that is used once has none, and each is written once, when an entry of a later generation follows.
+pub(crate) fn past_generation_key(wallet: WalletId, generation: u32) -> Vec<u8> {
+    Kind::PastGeneration.key(&[&wallet.0.to_be_bytes(), &generation.to_be_bytes()])
+}
+
+/// The generation that such a key is about.
+pub(crate) fn decode_past_generation_key(key: &[u8]) -> Result<u32, String> {
+    let generation = key.last_chunk().filter(|_| key.len() == 21);
+    generation.map(|bytes| u32::from_be_bytes(*bytes)).ok_or_else(|| "has a key that is none".to_owned())
 }

@@ -21,8 +21,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::history::{HistoryRow, chunk_key, decode_chunk, decode_chunk_key};
-use super::rows::{self, Kind, Progress, bad_row};
+use super::history::{ChunkKey, HistoryRow, decode_chunk};
+use super::rows::{self, Generations, Kind, Progress, bad_row};
 use super::store::Space;
 use super::view::BooksView;
 
@@ -56,6 +56,7 @@ struct Recount {
     refused: u64,
     ids: RowSum,
     history: RowSum,
+    past_generations: RowSum,
 }
 
 /// A sum over rows, in whatever order they come.
@@ -87,6 +88,7 @@ impl Recount {
             refused: 0,
             ids: RowSum::default(),
             history: RowSum::default(),
+            past_generations: RowSum::default(),
         }
     }
 
@@ -97,27 +99,36 @@ impl Recount {
         Ok(())
     }
 
-    fn apply(&mut self, seq: u64, timestamp_ns: u64, payload: &[u8]) -> Result<Entry, PersistenceError> {
-        let entry = decode_entry(seq, payload)?;
-        self.fold.apply(seq, timestamp_ns, &entry)?;
-        match &entry {
+    fn apply(&mut self, seq: u64, timestamp_ns: u64, entry: &Entry) -> Result<(), PersistenceError> {
+        self.fold.apply(seq, timestamp_ns, entry)?;
+        match entry {
             Entry::TransferRefused { .. } | Entry::OrderRefused { .. } => self.refused += 1,
             entry if entry.order_id().is_some() => self.transfers += 1,
             _ => {}
         }
-        Ok(entry)
+        Ok(())
     }
 
-    /// What the entry adds to the tables that are only added to.
-    fn sum(&mut self, view: &BooksView, seq: u64, timestamp_ns: u64, entry: &Entry) {
+    /// Which generations wallets leave with the entry, which is not applied yet.
+    fn sum_past_generations(&mut self, generations: Generations, seq: u64, entry: &Entry) {
+        for id in entry.wallets() {
+            let left = self.fold.wallets.get(&id).and_then(|wallet| generations.left(wallet, seq));
+            if let Some(generation) = left {
+                self.past_generations.add(&rows::past_generation_key(id, generation), &[]);
+            }
+        }
+    }
+
+    /// What the entry, which is applied, adds to the tables that are only added to.
+    fn sum(&mut self, generations: Generations, seq: u64, timestamp_ns: u64, entry: &Entry) {
         let mut value = Vec::new();
         if let Some(id) = entry.order_id() {
             rows::encode_seq(seq, &mut value);
-            self.ids.add(&view.marker().id_generations.key(seq, id), &value);
+            self.ids.add(&generations.id_key(seq, id), &value);
         }
         for wallet in entry.wallets() {
             let row = HistoryRow::of(seq, timestamp_ns, entry, self.fold.wallets[&wallet].position);
-            add_history(&mut self.history, wallet, &row, &mut value);
+            add_history(&mut self.history, generations, wallet, &row, &mut value);
         }
     }
 
@@ -139,12 +150,15 @@ impl Recount {
 
     /// Works out the records of a view.
     fn read(&mut self, view: &Arc<BooksView>, on_entry: &mut OnVerified<'_>) -> Result<(), PersistenceError> {
+        let generations = view.marker().generations;
         for record in view.records_from(1) {
             let record = record?;
             self.admit(&record, view.path())?;
             for (seq, timestamp_ns, payload) in record.entries() {
-                let entry = self.apply(seq, timestamp_ns, payload)?;
-                self.sum(view, seq, timestamp_ns, &entry);
+                let entry = decode_entry(seq, payload)?;
+                self.sum_past_generations(generations, seq, &entry);
+                self.apply(seq, timestamp_ns, &entry)?;
+                self.sum(generations, seq, timestamp_ns, &entry);
                 on_entry(seq, timestamp_ns, &entry)?;
             }
         }
@@ -168,27 +182,35 @@ impl Recount {
         }
         check_sum(view, "ids", ids, self.ids)?;
         check_sum(view, "history", Self::sum_history(view)?, self.history)?;
+        let mut past_generations = RowSum::default();
+        for row in view.all_of(Kind::PastGeneration) {
+            let (key, value) = row?;
+            past_generations.add(&key, &value);
+        }
+        check_sum(view, Kind::PastGeneration.name(), past_generations, self.past_generations)?;
         self.compare_wallets(view)?;
         self.compare_holds(view)
     }
 
-    /// The sum of all rows in the history, each of which has to lie in the order of the entries.
+    /// The sum of all rows in the history, each of which has to lie in the order of a wallet's entries.
     fn sum_history(view: &BooksView) -> Result<RowSum, PersistenceError> {
         let (mut sum, mut value) = (RowSum::default(), Vec::new());
-        let mut last: Option<(WalletId, u64)> = None;
+        let generations = view.marker().generations;
+        let mut last: Option<ChunkKey> = None;
         for chunk in view.all(Space::History) {
             let (key, chunk) = chunk?;
             let bad = |reason: String| bad_row(view.path(), "history", &key, &reason);
-            let (wallet, first_seq) = decode_chunk_key(&key).map_err(bad)?;
-            if first_seq > view.seq() {
+            let place = ChunkKey::decode(&key, generations).map_err(bad)?;
+            if place.first_seq > view.seq() {
                 continue;
             }
-            for row in decode_chunk(first_seq, &chunk).map_err(bad)? {
-                if last.is_some_and(|last| last >= (wallet, row.seq)) {
+            for row in decode_chunk(place.first_seq, &chunk).map_err(bad)? {
+                let place = ChunkKey { first_seq: row.seq, ..place };
+                if last.is_some_and(|last| last >= place) {
                     return Err(bad("is not behind the one before".to_owned()));
                 }
-                last = Some((wallet, row.seq));
-                add_history(&mut sum, wallet, &row, &mut value);
+                last = Some(place);
+                add_history(&mut sum, generations, place.wallet, &row, &mut value);
             }
         }
         Ok(sum)
@@ -277,9 +299,16 @@ impl Recount {
     }
 }
 
-fn add_history(sum: &mut RowSum, wallet: WalletId, row: &HistoryRow, value: &mut Vec<u8>) {
+fn add_history(
+    sum: &mut RowSum,
+    generations: Generations,
+    wallet: WalletId,
+    row: &HistoryRow,
+    value: &mut Vec<u8>,
+) {
     row.encode_alone(value);
-    sum.add(&chunk_key(wallet, row.seq), value);
+    let place = ChunkKey { generation: generations.of(row.seq), wallet, first_seq: row.seq };
+    sum.add(&place.encode(), value);
 }
 
 fn check_sum(
@@ -349,7 +378,8 @@ pub fn verify_and_read(path: &Path, on_entry: &mut OnVerified<'_>) -> Result<Ver
             }
             recount.admit(record, path)?;
             for (seq, timestamp_ns, payload) in record.entries() {
-                let entry = recount.apply(seq, timestamp_ns, payload)?;
+                let entry = decode_entry(seq, payload)?;
+                recount.apply(seq, timestamp_ns, &entry)?;
                 on_entry(seq, timestamp_ns, &entry)?;
                 let Some(id) = entry.order_id() else { continue };
                 let before = match checked_cell.borrow().as_ref() {
@@ -376,7 +406,7 @@ pub fn verify_backup(path: &Path, on_record: &mut dyn FnMut(u64)) -> Result<Veri
     let mut recount = Recount::begin();
     let whole = read_backup(path, &mut |record, _| {
         for (seq, timestamp_ns, payload) in record.entries() {
-            recount.apply(seq, timestamp_ns, payload)?;
+            recount.apply(seq, timestamp_ns, &decode_entry(seq, payload)?)?;
         }
         on_record(record.last_seq());
         Ok(())

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::history::{self, HistoryRow};
+use super::history::{self, ChunkKey, HistoryRow};
 use super::id_filter::IdFilter;
 use super::rows::{self, BOOKS_FORMAT, Kind, Marker, Progress, bad_row};
 use super::store::{Row, Space, StoreRange, StoreSnapshot};
@@ -159,7 +159,7 @@ impl BooksView {
     /// The entry that used up a transfer id.
     pub fn seq_of(&self, id: TransferId) -> Result<Option<u64>, PersistenceError> {
         let generations = self.ids.entries_with(id).flat_map(|seqs| {
-            let [oldest, newest] = [*seqs.start(), *seqs.end()].map(|seq| self.marker.id_generations.of(seq));
+            let [oldest, newest] = [*seqs.start(), *seqs.end()].map(|seq| self.marker.generations.of(seq));
             (oldest..=newest).rev()
         });
         let mut looked_in = None;
@@ -180,7 +180,7 @@ impl BooksView {
     /// The entry that an id's row names.
     pub(crate) fn decode_id_row(&self, key: &[u8], value: &[u8]) -> Result<u64, PersistenceError> {
         let seq = rows::decode_seq(value).map_err(self.bad("ids", key))?;
-        if key.first_chunk() != Some(&self.marker.id_generations.of(seq).to_be_bytes()) {
+        if key.first_chunk() != Some(&self.marker.generations.of(seq).to_be_bytes()) {
             return Err(self.bad("ids", key)(format!("names entry {seq}, which is of another generation")));
         }
         Ok(seq)
@@ -368,7 +368,7 @@ impl BooksView {
     pub fn original(&self, id: TransferId) -> Result<Option<(u64, Original)>, PersistenceError> {
         let Some(seq) = self.seq_of(id)? else { return Ok(None) };
         let missing = || {
-            let key = self.marker.id_generations.key(seq, id);
+            let key = self.marker.generations.id_key(seq, id);
             self.bad("ids", &key)(format!("names entry {seq}, which is none of it"))
         };
         let (timestamp_ns, entry) = self.entry(seq)?.ok_or_else(missing)?;
@@ -394,46 +394,84 @@ impl BooksView {
         direction: Direction,
         limit: usize,
     ) -> Result<Vec<HistoryRow>, PersistenceError> {
-        let last_seq = last_seq.min(self.seq());
-        let chunks =
-            |first: &[u8]| self.snapshot.range(Space::History, first, &history::chunk_key(wallet, last_seq));
-        let is_wanted = |row: &HistoryRow| (first_seq..=last_seq).contains(&row.seq);
-        let lowest = history::chunk_key(wallet, 0);
+        let Some(terms) = self.wallet_without_holds(wallet)? else { return Ok(Vec::new()) };
+        // What lies above its newest entry is of a fold that was cut off.
+        let (first_seq, last_seq) = (first_seq.max(terms.created_seq), last_seq.min(terms.last_seq));
         let mut rows = Vec::new();
         if first_seq > last_seq {
             return Ok(rows);
         }
+        let is_wanted = |row: &HistoryRow| (first_seq..=last_seq).contains(&row.seq);
+        let key = |generation, first_seq| ChunkKey { generation, wallet, first_seq }.encode();
+        let range = |first: &[u8], last: &[u8]| self.snapshot.range(Space::History, first, last);
+        let generations = self.generations_of(&terms, first_seq, last_seq);
         match direction {
             Direction::Forward => {
-                // The chunk that holds it may start below it.
-                let first_key = history::chunk_key(wallet, first_seq);
-                let mut below = self.snapshot.range(Space::History, &lowest, &first_key);
-                let first_chunk = if first_seq == 0 { None } else { below.next_back().transpose()? };
-                for chunk in chunks(first_chunk.as_ref().map_or(&first_key[..], |(key, _)| key)) {
-                    rows.extend(self.chunk(chunk?)?.into_iter().filter(is_wanted));
-                    if rows.len() >= limit {
-                        break;
+                for generation in generations {
+                    let generation = generation?;
+                    let lowest = key(generation, 0);
+                    let mut first_chunk = None;
+                    if first_seq > terms.created_seq && generation == self.marker.generations.of(first_seq) {
+                        // The chunk that holds the first one may start below it.
+                        first_chunk = range(&lowest, &key(generation, first_seq)).next_back().transpose()?;
+                    }
+                    let first_key = first_chunk.as_ref().map_or(&lowest[..], |(key, _)| key);
+                    for chunk in range(first_key, &key(generation, last_seq)) {
+                        rows.extend(self.chunk(chunk?)?.into_iter().filter(is_wanted));
+                        if rows.len() >= limit {
+                            rows.truncate(limit);
+                            return Ok(rows);
+                        }
                     }
                 }
             }
             Direction::Backward => {
-                for chunk in chunks(&lowest).rev() {
-                    let chunk = self.chunk(chunk?)?;
-                    let is_last = chunk.first().is_none_or(|row| row.seq <= first_seq);
-                    rows.extend(chunk.into_iter().rev().filter(is_wanted));
-                    if is_last || rows.len() >= limit {
-                        break;
+                for generation in generations.rev() {
+                    let generation = generation?;
+                    for chunk in range(&key(generation, 0), &key(generation, last_seq)).rev() {
+                        let chunk = self.chunk(chunk?)?;
+                        let is_last = chunk.first().is_none_or(|row| row.seq <= first_seq);
+                        rows.extend(chunk.into_iter().rev().filter(is_wanted));
+                        if is_last || rows.len() >= limit {
+                            rows.truncate(limit);
+                            return Ok(rows);
+                        }
                     }
                 }
             }
         }
-        rows.truncate(limit);
         Ok(rows)
     }
 
+    /// The generations in which entries from `first_seq` to `last_seq` have changed a wallet, of which both are bounds; looked for as far
+    /// as somebody asks.
+    fn generations_of(
+        &self,
+        wallet: &Wallet,
+        first_seq: u64,
+        last_seq: u64,
+    ) -> impl DoubleEndedIterator<Item = Result<u32, PersistenceError>> {
+        let of = |seq| self.marker.generations.of(seq);
+        let (oldest, newest) = (of(first_seq), of(last_seq));
+        let (created, last) = (of(wallet.created_seq), of(wallet.last_seq));
+        let id = wallet.terms.id;
+        // Those of its creation and of its newest entry are not written down, and may be the same.
+        let first = (oldest == created).then_some(Ok(created));
+        let last = (newest == last && last != created).then_some(Ok(last));
+        let between = std::iter::once_with(move || {
+            let key = |generation| rows::past_generation_key(id, generation);
+            self.snapshot.range(Space::State, &key(oldest), &key(newest))
+        });
+        let between = between.flatten().map(|row| {
+            let (key, _) = row?;
+            rows::decode_past_generation_key(&key).map_err(self.bad(Kind::PastGeneration.name(), &key))
+        });
+        first.into_iter().chain(between).chain(last)
+    }
+
     fn chunk(&self, (key, value): Row) -> Result<Vec<HistoryRow>, PersistenceError> {
-        let chunk = history::decode_chunk_key(&key)
-            .and_then(|(_, first_seq)| history::decode_chunk(first_seq, &value));
+        let chunk = ChunkKey::decode(&key, self.marker.generations)
+            .and_then(|place| history::decode_chunk(place.first_seq, &value));
         chunk.map_err(self.bad("history", &key))
     }
 

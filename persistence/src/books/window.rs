@@ -17,9 +17,9 @@ use ledger::{
 };
 use std::collections::BTreeMap;
 
-use super::history::{Before, HistoryRow, chunk_key};
+use super::history::{Before, ChunkKey, HistoryRow};
 use super::id_filter::IdFilterFiles;
-use super::rows::{self, IdGenerations, Kind, Marker, Progress};
+use super::rows::{self, Generations, Kind, Marker, Progress};
 use super::store::RowSink;
 use super::view::BooksView;
 
@@ -69,10 +69,11 @@ impl WalletState {
         Self { wallet, before, is_changed, noted_at_ns: None }
     }
 
-    /// What the next row of its history is the difference from, if that belongs to the same chunk.
-    fn newest_row(&self, chunk_rows: u64) -> Option<Before> {
+    /// What its row of the entry `seq` is the difference from, if that belongs to the same chunk.
+    fn newest_row(&self, seq: u64, chunk_rows: u64, generations: Generations) -> Option<Before> {
         let Self { wallet, noted_at_ns, .. } = self;
-        let goes_on = !(wallet.version + 1).is_multiple_of(chunk_rows);
+        let goes_on = !(wallet.version + 1).is_multiple_of(chunk_rows)
+            && generations.of(wallet.last_seq) == generations.of(seq);
         let timestamp_ns = noted_at_ns.filter(|_| goes_on)?;
         Some(Before { seq: wallet.last_seq, timestamp_ns, position: wallet.position })
     }
@@ -136,6 +137,7 @@ pub(crate) struct Window {
     changed: Vec<u32>,
     history: Vec<HistoryPlace>,
     history_values: Vec<u8>,
+    past_generations: Vec<(WalletId, u32)>,
     owners: Vec<Vec<u8>>,
     assets: Vec<AssetId>,
     imports: Vec<ImportId>,
@@ -157,6 +159,7 @@ impl Window {
             changed: Vec::new(),
             history: Vec::new(),
             history_values: Vec::new(),
+            past_generations: Vec::new(),
             owners: Vec::new(),
             assets: Vec::new(),
             imports: Vec::new(),
@@ -265,9 +268,8 @@ impl Window {
                 let Some(place) = self.touch(state, change.wallet) else {
                     return fault(format!("changes the unknown wallet {}", change.wallet));
                 };
-                let wallet = &mut state.wallets[place as usize];
-                let newest_row = wallet.newest_row(self.chunk_rows);
-                wallet.wallet.change(change, seq);
+                let newest_row = self.go_on(state, place, seq);
+                state.wallets[place as usize].wallet.change(change, seq);
                 self.note(state, place, newest_row, seq, timestamp_ns, entry);
                 return Ok(());
             }
@@ -280,12 +282,19 @@ impl Window {
             let Some(place) = self.touch(state, part.wallet) else {
                 return fault(format!("moves money of the unknown wallet {}", part.wallet));
             };
-            let wallet = &mut state.wallets[place as usize];
-            let newest_row = wallet.newest_row(self.chunk_rows);
-            wallet.wallet.apply_to_position(&part.effect, seq);
+            let newest_row = self.go_on(state, place, seq);
+            state.wallets[place as usize].wallet.apply_to_position(&part.effect, seq);
             self.note(state, place, newest_row, seq, timestamp_ns, entry);
         }
         self.follow(view, seq, timestamp_ns, entry)
+    }
+
+    /// Called before the entry `seq` changes a wallet: what its row is the difference from, if that belongs to the same chunk.
+    fn go_on(&mut self, state: &FoldState, place: u32, seq: u64) -> Option<Before> {
+        let wallet = &state.wallets[place as usize];
+        let left = self.base.generations.left(&wallet.wallet, seq);
+        self.past_generations.extend(left.map(|generation| (wallet.wallet.terms.id, generation)));
+        wallet.newest_row(seq, self.chunk_rows, self.base.generations)
     }
 
     /// Notes in the history what an entry has done to a wallet, whose row before it is `newest_row` if that is in the same chunk.
@@ -391,10 +400,6 @@ impl Window {
             let fault = format!("uses the id {} again", TransferId(twice[1].0));
             return Err(FoldFault { seq: twice[1].1, fault }.into());
         }
-        let generation = |seq| self.base.id_generations.of(seq);
-        if generation(self.base.point.seq + 1) < generation(self.tip.point.seq) {
-            self.ids.sort_unstable_by_key(|&(id, seq)| (generation(seq), id));
-        }
         self.changed.sort_unstable_by_key(|&place| state.wallets[place as usize].wallet.terms.id);
         for &place in &self.changed {
             let WalletState { wallet, before, .. } = &state.wallets[place as usize];
@@ -410,7 +415,13 @@ impl Window {
         self.owners.sort_unstable();
         self.assets.sort_unstable();
         self.imports.sort_unstable();
+        self.past_generations.sort_unstable();
         self.history = self.ordered_history(state);
+        let (base, generations) = (self.base.point.seq, self.base.generations);
+        if generations.of(base + 1) < generations.of(self.tip.point.seq) {
+            self.ids.sort_unstable_by_key(|&(id, seq)| (generations.of(seq), id));
+            self.history.sort_by_key(|row| generations.of(base + u64::from(row.seq_offset)));
+        }
         Ok(ClosedWindow { window: self })
     }
 
@@ -526,8 +537,8 @@ impl ClosedWindow {
         self.window.tip.timestamp
     }
 
-    pub(crate) fn id_generations(&self) -> IdGenerations {
-        self.window.base.id_generations
+    pub(crate) fn generations(&self) -> Generations {
+        self.window.base.generations
     }
 
     pub(crate) fn write_records(&self, sink: &mut RowSink<'_>) -> Result<(), PersistenceError> {
@@ -541,7 +552,7 @@ impl ClosedWindow {
         let mut value = Vec::new();
         for &(id, seq) in &self.window.ids {
             rows::encode_seq(seq, &mut value);
-            sink(&self.id_generations().key(seq, TransferId(id)), Some(&value))?;
+            sink(&self.generations().id_key(seq, TransferId(id)), Some(&value))?;
         }
         Ok(())
     }
@@ -560,7 +571,8 @@ impl ClosedWindow {
             }
             let wallet = state.wallets[chunk[0].wallet as usize].wallet.terms.id;
             let first_seq = window.base.point.seq + u64::from(chunk[0].seq_offset);
-            sink(&chunk_key(wallet, first_seq), Some(&value))?;
+            let key = ChunkKey { generation: self.generations().of(first_seq), wallet, first_seq };
+            sink(&key.encode(), Some(&value))?;
         }
         Ok(())
     }
@@ -597,6 +609,9 @@ impl ClosedWindow {
         }
         for owner in &window.owners {
             sink(owner, Some(&[]))?;
+        }
+        for &(wallet, generation) in &window.past_generations {
+            sink(&rows::past_generation_key(wallet, generation), Some(&[]))?;
         }
         self.write_holds(sink)?;
         for (id, progress) in &window.progress {
