@@ -305,6 +305,14 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_will_let_go_of_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal");
+        std::fs::write(&path, "a file in its place").unwrap();
+        assert!(matches!(Engine::open(&path, 1 << 20), Err(OpenFault::System(_))));
+    }
+
+    #[test]
     fn what_the_system_refuses_is_no_damage() {
         let check = |error: sled::Error, is_system: bool| {
             let text = error.to_string();

@@ -169,6 +169,21 @@ fn books_of_another_format_are_told_from_damaged_ones_and_can_be_made_again() {
     assert_eq!(verify(&data).unwrap().wallets, ledger.fold.wallets.len() as u64);
 }
 
+/// A journal that was left clean is opened in place if nothing else has to go with it, and the engine changes what it opens.
+#[test]
+fn a_journal_that_was_left_clean_and_does_not_go_on_where_the_books_end_is_refused_and_not_touched() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let options = options(40);
+    written(&data, &options);
+    fs::remove_dir_all(data.join("books")).unwrap();
+    drop(Books::open(&data.join("books"), &options).unwrap());
+    let before = contents(&data.join("journal"));
+    let refused = refusal(&data, &options);
+    assert!(matches!(refused, PersistenceError::Damaged { .. }), "{refused}");
+    assert_eq!(contents(&data.join("journal")), before);
+}
+
 #[test]
 fn the_books_are_given_after_the_entries_above_them_and_no_copy_is_left() {
     let directory = tempfile::tempdir().unwrap();

@@ -7,7 +7,7 @@
 //! |-----------|-------------------|----------------------------------------|-----------------------------------------------|
 //! | `records` | records           | first sequence number                  | the record, as it was in the journal          |
 //! | `ids`     | ids               | generation, transfer id                | sequence number: see [`Generations`]          |
-//! | `history` | history           | generation, wallet, first sequence number | a chunk of the wallet's: see [`super::history`] |
+//! | `history` | history           | generation, wallet, first entry        | a chunk of the wallet's: see [`super::history`] |
 //! | `state`   | marker            | `00`                                   | up to where the books go                      |
 //! | `state`   | assets            | `10`, asset                            | code, scale, sequence number, time            |
 //! | `state`   | totals            | `11`, asset                            | the sums over all wallets                     |

@@ -394,9 +394,9 @@ impl BooksView {
         direction: Direction,
         limit: usize,
     ) -> Result<Vec<HistoryRow>, PersistenceError> {
-        let Some(terms) = self.wallet_without_holds(wallet)? else { return Ok(Vec::new()) };
+        let Some(row) = self.wallet_without_holds(wallet)? else { return Ok(Vec::new()) };
         // What lies above its newest entry is of a fold that was cut off.
-        let (first_seq, last_seq) = (first_seq.max(terms.created_seq), last_seq.min(terms.last_seq));
+        let (first_seq, last_seq) = (first_seq.max(row.created_seq), last_seq.min(row.last_seq));
         let mut rows = Vec::new();
         if first_seq > last_seq {
             return Ok(rows);
@@ -404,14 +404,14 @@ impl BooksView {
         let is_wanted = |row: &HistoryRow| (first_seq..=last_seq).contains(&row.seq);
         let key = |generation, first_seq| ChunkKey { generation, wallet, first_seq }.encode();
         let range = |first: &[u8], last: &[u8]| self.snapshot.range(Space::History, first, last);
-        let generations = self.generations_of(&terms, first_seq, last_seq);
+        let generations = self.generations_of(&row, first_seq, last_seq);
         match direction {
             Direction::Forward => {
                 for generation in generations {
                     let generation = generation?;
                     let lowest = key(generation, 0);
                     let mut first_chunk = None;
-                    if first_seq > terms.created_seq && generation == self.marker.generations.of(first_seq) {
+                    if first_seq > row.created_seq && generation == self.marker.generations.of(first_seq) {
                         // The chunk that holds the first one may start below it.
                         first_chunk = range(&lowest, &key(generation, first_seq)).next_back().transpose()?;
                     }
@@ -443,8 +443,8 @@ impl BooksView {
         Ok(rows)
     }
 
-    /// The generations in which entries from `first_seq` to `last_seq` have changed a wallet, of which both are bounds; looked for as far
-    /// as somebody asks.
+    /// The generations in which entries from `first_seq` to `last_seq` have changed a wallet, looked for as far as somebody asks. Neither
+    /// lies outside of the time from its creation to its newest entry.
     fn generations_of(
         &self,
         wallet: &Wallet,

@@ -268,7 +268,7 @@ impl Window {
                 let Some(place) = self.touch(state, change.wallet) else {
                     return fault(format!("changes the unknown wallet {}", change.wallet));
                 };
-                let newest_row = self.go_on(state, place, seq);
+                let newest_row = self.about_to_change(state, place, seq);
                 state.wallets[place as usize].wallet.change(change, seq);
                 self.note(state, place, newest_row, seq, timestamp_ns, entry);
                 return Ok(());
@@ -282,7 +282,7 @@ impl Window {
             let Some(place) = self.touch(state, part.wallet) else {
                 return fault(format!("moves money of the unknown wallet {}", part.wallet));
             };
-            let newest_row = self.go_on(state, place, seq);
+            let newest_row = self.about_to_change(state, place, seq);
             state.wallets[place as usize].wallet.apply_to_position(&part.effect, seq);
             self.note(state, place, newest_row, seq, timestamp_ns, entry);
         }
@@ -290,7 +290,7 @@ impl Window {
     }
 
     /// Called before the entry `seq` changes a wallet: what its row is the difference from, if that belongs to the same chunk.
-    fn go_on(&mut self, state: &FoldState, place: u32, seq: u64) -> Option<Before> {
+    fn about_to_change(&mut self, state: &FoldState, place: u32, seq: u64) -> Option<Before> {
         let wallet = &state.wallets[place as usize];
         let left = self.base.generations.left(&wallet.wallet, seq);
         self.past_generations.extend(left.map(|generation| (wallet.wallet.terms.id, generation)));
