@@ -5,7 +5,7 @@ use crate::books::books_tests::{all_rows, check, options};
 use crate::books::invented_ledger::{Chance, InventedLedger};
 use crate::books::rebuild::{RebuildProgress, rebuild_books};
 use crate::books::rows::Kind;
-use crate::books::store::{Space, Store};
+use crate::books::store::{Row, Space, Store};
 use crate::books::verification::verify;
 use crate::books::view::BooksView;
 use crate::books::{Books, BooksOptions};
@@ -267,6 +267,9 @@ fn whatever_file_of_the_books_is_damaged_it_is_found_or_does_no_harm() {
     assert!(found > files.len(), "{found} of {}", files.len() * 2);
 }
 
+/// Keys and what they get instead, in the order of the keys; nothing removes the row.
+type Changes<'a> = [(&'a [u8], Option<&'a [u8]>)];
+
 /// What a row is called in errors.
 fn table_of(space: Space, key: &[u8]) -> &'static str {
     let kinds = [
@@ -295,18 +298,16 @@ fn a_row_that_is_missing_or_says_something_else_is_found_by_its_kind() {
     let (data, copy) = (directory.path().join("data"), directory.path().join("copy"));
     let options = options(40);
     written(&data, &options);
-    let mut tables: BTreeMap<&str, Vec<(Space, Vec<u8>, Vec<u8>)>> = BTreeMap::new();
+    let mut tables: BTreeMap<&str, Vec<(Space, Row)>> = BTreeMap::new();
     let snapshot = Store::open(&data.join("books/store"), 1 << 20).unwrap().snapshot();
     for space in Space::ALL {
         for row in snapshot.range(space, &[0], &[0xff; 64]) {
-            let (key, value) = row.unwrap();
-            let rows = tables.entry(table_of(space, &key)).or_default();
-            rows.push((space, key.to_vec(), value.to_vec()));
+            let row = row.unwrap();
+            tables.entry(table_of(space, &row.0)).or_default().push((space, row));
         }
     }
     drop(snapshot);
     assert_eq!(tables.len(), 14, "{:?}", tables.keys());
-    type Changes<'a> = [(&'a [u8], Option<&'a [u8]>)];
     let check = |space, changes: &Changes<'_>, expected: &[&str]| {
         copy_directory(&data, &copy).unwrap();
         let store = Store::open(&copy.join("books/store"), 1 << 20).unwrap();
@@ -322,22 +323,22 @@ fn a_row_that_is_missing_or_says_something_else_is_found_by_its_kind() {
         fs::remove_dir_all(&copy).unwrap();
     };
     for (table, rows) in &tables {
-        let (space, key, value) = &rows[rows.len() / 2];
+        let (space, (key, value)) = &rows[rows.len() / 2];
         check(*space, &[(key, None)], &[table]);
         // One that is not of what the records say, behind all others of its kind.
         if matches!(space, Space::State) && *table != Kind::Marker.name() {
-            let (_, last, value) = &rows[rows.len() - 1];
-            let mut other = last.clone();
+            let (_, (last, value)) = &rows[rows.len() - 1];
+            let mut other = last.to_vec();
             *other.last_mut().unwrap() ^= 0xff;
             check(*space, &[(&other, Some(value))], &[table]);
         }
-        let mut other = value.clone();
+        let mut other = value.to_vec();
         // Another marker is found out by the first that it contradicts.
         let Some(last) = other.last_mut().filter(|_| *table != Kind::Marker.name()) else { continue };
         *last ^= 1;
         check(*space, &[(key, Some(&other))], &[table]);
         if matches!(space, Space::Ids | Space::History) {
-            let mut other = key.clone();
+            let mut other = key.to_vec();
             other[3] += 1;
             check(*space, &[(key, None), (&other, Some(value))], &[table, "of another generation"]);
         }

@@ -174,7 +174,6 @@ pub(crate) fn check(
         Ok::<_, PersistenceError>((held?, prepared?))
     })?;
     let (found, copy) = prepared;
-    let options = OpenOptions { held_elsewhere: held, ..options.clone() };
     let acknowledged = found.acknowledged(held);
     report.head_seq = acknowledged.seq;
     let mut chain = Chain::new(acknowledged, held);
@@ -182,6 +181,7 @@ pub(crate) fn check(
     if let Some(copy) = &copy {
         has_tail = Some(walk(&copy.values, &mut chain, &directory.journal(), &mut report, on_record)?);
     }
+    let options = options.clone();
     Ok(CheckedJournal { started, directory, options, found, acknowledged, chain, report, copy, has_tail })
 }
 
