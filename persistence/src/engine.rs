@@ -155,11 +155,23 @@ pub(crate) fn is_refusal(error: &std::io::Error) -> bool {
 impl Engine {
     /// Opens or creates the database in `path`. A panic inside is an error and prints nothing.
     pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Self, OpenFault> {
+        let give_up = Instant::now() + LOCK_PATIENCE;
+        Self::open_patiently(path, cache_bytes, &mut || {
+            thread::sleep(Duration::from_millis(2));
+            Instant::now() < give_up
+        })
+    }
+
+    /// As [`Self::open`]. While somebody else has the lock, `wait` is called, and says whether to try again.
+    fn open_patiently(
+        path: &Path,
+        cache_bytes: u64,
+        wait: &mut dyn FnMut() -> bool,
+    ) -> Result<Self, OpenFault> {
         try_threads().map_err(|source| {
             let words = format!("the storage engine cannot start its threads: {source}");
             OpenFault::System(std::io::Error::new(source.kind(), words))
         })?;
-        let give_up = Instant::now() + LOCK_PATIENCE;
         loop {
             let opened = quietly(|| {
                 let db = sled::Config::new()
@@ -177,10 +189,7 @@ impl Engine {
             match opened {
                 Ok(engine) => return Ok(engine),
                 Err(sled::Error::Io(error))
-                    if error.to_string().contains("could not acquire lock") && Instant::now() < give_up =>
-                {
-                    thread::sleep(Duration::from_millis(2));
-                }
+                    if error.to_string().contains("could not acquire lock") && wait() => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -272,44 +281,40 @@ mod tests {
     }
 
     #[test]
-    fn an_open_waits_for_whoever_is_about_to_let_go() {
+    fn an_open_waits_for_whoever_is_about_to_let_go_and_for_nothing_else() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("journal");
-        let cache_bytes = 1 << 20;
-        Engine::open(&path, cache_bytes).unwrap().close().unwrap();
-        let log = path.join("db");
-        let held = std::fs::File::open(&log).unwrap();
+        let mut waited = 0;
+        // Waits as often, and lets go then, if it is ever to.
+        let mut check = |path: &Path, held: &mut Option<std::fs::File>, patience: u32, lets_go: bool| {
+            waited = 0;
+            let opened = Engine::open_patiently(path, 1 << 20, &mut || {
+                waited += 1;
+                if waited == patience && lets_go {
+                    drop(held.take());
+                }
+                waited < patience || lets_go
+            });
+            (opened, waited)
+        };
+        let (opened, waited) = check(&path, &mut None, 3, false);
+        opened.unwrap().close().unwrap();
+        assert_eq!(waited, 0);
+        let held = std::fs::File::open(path.join("db")).unwrap();
         // The engine lets go of it in the background.
         held.lock().unwrap();
-        let opened = thread::scope(|scope| {
-            let opening = scope.spawn(|| Engine::open(&path, cache_bytes));
-            // It has the log open while it tries to lock it.
-            let descriptors = || {
-                let open = std::fs::read_dir("/proc/self/fd").unwrap();
-                open.filter(|fd| {
-                    std::fs::read_link(fd.as_ref().unwrap().path()).is_ok_and(|file| file == log)
-                })
-                .count()
-            };
-            let wait_until = |expected| {
-                while descriptors() != expected && !opening.is_finished() {
-                    thread::yield_now();
-                }
-            };
-            wait_until(2);
-            wait_until(1);
-            drop(held);
-            opening.join().unwrap()
-        });
+        let mut held = Some(held);
+        let (refused, waited) = check(&path, &mut held, 3, false);
+        assert!(matches!(refused, Err(OpenFault::Engine(words)) if words.contains("could not acquire lock")));
+        assert_eq!(waited, 3);
+        let (opened, waited) = check(&path, &mut held, 3, true);
         opened.unwrap().close().unwrap();
-    }
-
-    #[test]
-    fn what_nobody_will_let_go_of_is_refused() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("journal");
-        std::fs::write(&path, "a file in its place").unwrap();
-        assert!(matches!(Engine::open(&path, 1 << 20), Err(OpenFault::System(_))));
+        assert_eq!(waited, 3);
+        let in_its_place = directory.path().join("file");
+        std::fs::write(&in_its_place, "a file in the place of the directory").unwrap();
+        let (refused, waited) = check(&in_its_place, &mut None, 3, true);
+        assert!(matches!(refused, Err(OpenFault::System(_))));
+        assert_eq!(waited, 0);
     }
 
     #[test]
