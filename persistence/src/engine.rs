@@ -256,6 +256,7 @@ pub(crate) fn quietly<T>(work: impl FnOnce() -> T) -> Result<T, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::fs::inotify;
     use std::io;
 
     #[test]
@@ -280,39 +281,62 @@ mod tests {
         }
     }
 
+    const CACHE_BYTES: u64 = 1 << 20;
+
+    /// That it waits itself, and not only as it is told to.
     #[test]
-    fn an_open_waits_for_whoever_is_about_to_let_go_and_for_nothing_else() {
+    fn an_open_waits_for_whoever_is_about_to_let_go() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("journal");
-        let mut waited = 0;
-        // Waits as often, and lets go then, if it is ever to.
-        let mut check = |path: &Path, held: &mut Option<std::fs::File>, patience: u32, lets_go: bool| {
-            waited = 0;
-            let opened = Engine::open_patiently(path, 1 << 20, &mut || {
+        Engine::open(&path, CACHE_BYTES).unwrap().close().unwrap();
+        let held = std::fs::File::open(path.join("db")).unwrap();
+        // The engine lets go of it in the background.
+        held.lock().unwrap();
+        let watch = inotify::init(inotify::CreateFlags::CLOEXEC).unwrap();
+        inotify::add_watch(&watch, path.join("db"), inotify::WatchFlags::CLOSE_WRITE).unwrap();
+        let opened = thread::scope(|scope| {
+            let opening = scope.spawn(|| Engine::open(&path, CACHE_BYTES));
+            // It closes the log again when it cannot lock it, which is told however late somebody asks.
+            let mut buffer = [std::mem::MaybeUninit::uninit(); 512];
+            inotify::Reader::new(&watch, &mut buffer).next().unwrap();
+            drop(held);
+            opening.join().unwrap()
+        });
+        opened.unwrap().close().unwrap();
+    }
+
+    #[test]
+    fn an_open_waits_as_long_as_it_is_told_to_and_for_a_lock_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal");
+        // Waits three times, or lets go then and waits on.
+        let check = |path: &Path, held: &mut Option<std::fs::File>, lets_go: bool| {
+            let mut waited = 0;
+            let opened = Engine::open_patiently(path, CACHE_BYTES, &mut || {
                 waited += 1;
-                if waited == patience && lets_go {
+                if waited == 3 && lets_go {
                     drop(held.take());
                 }
-                waited < patience || lets_go
+                waited < 3 || lets_go
             });
             (opened, waited)
         };
-        let (opened, waited) = check(&path, &mut None, 3, false);
+        let (opened, waited) = check(&path, &mut None, false);
         opened.unwrap().close().unwrap();
         assert_eq!(waited, 0);
         let held = std::fs::File::open(path.join("db")).unwrap();
         // The engine lets go of it in the background.
         held.lock().unwrap();
         let mut held = Some(held);
-        let (refused, waited) = check(&path, &mut held, 3, false);
+        let (refused, waited) = check(&path, &mut held, false);
         assert!(matches!(refused, Err(OpenFault::Engine(words)) if words.contains("could not acquire lock")));
         assert_eq!(waited, 3);
-        let (opened, waited) = check(&path, &mut held, 3, true);
+        let (opened, waited) = check(&path, &mut held, true);
         opened.unwrap().close().unwrap();
         assert_eq!(waited, 3);
         let in_its_place = directory.path().join("file");
         std::fs::write(&in_its_place, "a file in the place of the directory").unwrap();
-        let (refused, waited) = check(&in_its_place, &mut None, 3, true);
+        let (refused, waited) = check(&in_its_place, &mut None, true);
         assert!(matches!(refused, Err(OpenFault::System(_))));
         assert_eq!(waited, 0);
     }

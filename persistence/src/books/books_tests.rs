@@ -174,11 +174,8 @@ pub(crate) fn all_rows(view: &BooksView) -> Vec<(Space, Vec<u8>, Vec<u8>)> {
                 let place = ChunkKey::decode(&key, view.marker().generations).unwrap();
                 for row in decode_chunk(place.first_seq, &value).unwrap() {
                     row.encode_alone(&mut value);
-                    all.push((
-                        space,
-                        ChunkKey { first_seq: row.seq, ..place }.encode().to_vec(),
-                        value.clone(),
-                    ));
+                    let key = ChunkKey { first_seq: row.seq, ..place }.encode();
+                    all.push((space, key.to_vec(), value.clone()));
                 }
                 continue;
             }
@@ -340,8 +337,8 @@ proptest! {
         let history = rows.iter().filter(|(space, _, _)| *space == Space::History);
         let generations = books.view().marker().generations;
         let found: Vec<_> = history.map(|(_, key, _)| ChunkKey::decode(key, generations).unwrap()).collect();
-        let place = |wallet, first_seq| ChunkKey { generation: generations.of(first_seq), wallet, first_seq };
-        let mut expected: Vec<_> = ledger.history.iter().map(|(id, row)| place(*id, row.seq)).collect();
+        let place = |(wallet, row): &(_, HistoryRow)| ChunkKey::of(generations, *wallet, row.seq);
+        let mut expected: Vec<_> = ledger.history.iter().map(place).collect();
         expected.sort_unstable();
         prop_assert_eq!(found, expected);
     }

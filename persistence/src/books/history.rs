@@ -1,9 +1,9 @@
 //! The history: where a wallet stood after each entry that changed it, in chunks of many entries.
 //!
 //! A chunk is one row of the engine: so what is written and merged are some rows a wallet and window, and not one an entry, and each
-//! entry is stored as what it changed. A wallet's chunk ends with its window, and before each entry whose number among those of the
-//! wallet ([`ledger::Wallet::version`]) is a multiple of [`CHUNK_ROWS`], and before its first entry of a [generation](super::rows::Generations),
-//! of which it is.
+//! entry is stored as what it changed. A wallet's chunk ends with its window, before each entry whose number among those of the wallet
+//! ([`ledger::Wallet::version`]) is a multiple of [`CHUNK_ROWS`], and before its first entry of a
+//! [generation](super::rows::Generations): all of a chunk is of one.
 //!
 //! That makes it possible to fold again what a crash cut off, in windows that end elsewhere. What was written above the marker starts
 //! with the first entry of a wallet above it, or at a multiple; whatever window goes beyond such an entry starts a chunk with it, too,
@@ -72,6 +72,11 @@ pub(crate) struct ChunkKey {
 }
 
 impl ChunkKey {
+    /// Of the chunk of a wallet that starts with an entry.
+    pub(crate) fn of(generations: Generations, wallet: WalletId, first_seq: u64) -> Self {
+        Self { generation: generations.of(first_seq), wallet, first_seq }
+    }
+
     pub(crate) fn encode(&self) -> [u8; 28] {
         let mut key = [0; 28];
         key[..4].copy_from_slice(&self.generation.to_be_bytes());

@@ -55,7 +55,7 @@ pub(crate) enum Space {
     Records,
     /// Generation, transfer id → sequence number.
     Ids,
-    /// Wallet, sequence number → position after it.
+    /// Generation, wallet, sequence number → a chunk of where the wallet stood.
     History,
     /// Everything that is overwritten, and the marker: see [`super::rows`].
     State,

@@ -16,7 +16,7 @@ use crate::stopped_ledger::examine_ledger;
 use foldhash::fast::RandomState;
 use hashbrown::HashSet;
 use ledger::fold::{AssetTotals, FoldFault};
-use ledger::{Asset, Entry, Fold, HoldState, HoldTerms, Original, TransferId, Wallet, WalletId};
+use ledger::{Asset, Entry, Fold, HoldState, HoldTerms, Original, TransferId, Wallet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -128,7 +128,7 @@ impl Recount {
         }
         for wallet in entry.wallets() {
             let row = HistoryRow::of(seq, timestamp_ns, entry, self.fold.wallets[&wallet].position);
-            add_history(&mut self.history, generations, wallet, &row, &mut value);
+            add_history(&mut self.history, ChunkKey::of(generations, wallet, seq), &row, &mut value);
         }
     }
 
@@ -210,7 +210,7 @@ impl Recount {
                     return Err(bad("is not behind the one before".to_owned()));
                 }
                 last = Some(place);
-                add_history(&mut sum, generations, place.wallet, &row, &mut value);
+                add_history(&mut sum, place, &row, &mut value);
             }
         }
         Ok(sum)
@@ -299,15 +299,9 @@ impl Recount {
     }
 }
 
-fn add_history(
-    sum: &mut RowSum,
-    generations: Generations,
-    wallet: WalletId,
-    row: &HistoryRow,
-    value: &mut Vec<u8>,
-) {
+/// Adds a row, wherever its chunk starts.
+fn add_history(sum: &mut RowSum, place: ChunkKey, row: &HistoryRow, value: &mut Vec<u8>) {
     row.encode_alone(value);
-    let place = ChunkKey { generation: generations.of(row.seq), wallet, first_seq: row.seq };
     sum.add(&place.encode(), value);
 }
 

@@ -407,7 +407,7 @@ impl BooksView {
         let generations = self.generations_of(&row, first_seq, last_seq);
         match direction {
             Direction::Forward => {
-                for generation in generations {
+                'all: for generation in generations {
                     let generation = generation?;
                     let lowest = key(generation, 0);
                     let mut first_chunk = None;
@@ -419,27 +419,26 @@ impl BooksView {
                     for chunk in range(first_key, &key(generation, last_seq)) {
                         rows.extend(self.chunk(chunk?)?.into_iter().filter(is_wanted));
                         if rows.len() >= limit {
-                            rows.truncate(limit);
-                            return Ok(rows);
+                            break 'all;
                         }
                     }
                 }
             }
             Direction::Backward => {
-                for generation in generations.rev() {
+                'all: for generation in generations.rev() {
                     let generation = generation?;
                     for chunk in range(&key(generation, 0), &key(generation, last_seq)).rev() {
                         let chunk = self.chunk(chunk?)?;
                         let is_last = chunk.first().is_none_or(|row| row.seq <= first_seq);
                         rows.extend(chunk.into_iter().rev().filter(is_wanted));
                         if is_last || rows.len() >= limit {
-                            rows.truncate(limit);
-                            return Ok(rows);
+                            break 'all;
                         }
                     }
                 }
             }
         }
+        rows.truncate(limit);
         Ok(rows)
     }
 

@@ -571,8 +571,7 @@ impl ClosedWindow {
             }
             let wallet = state.wallets[chunk[0].wallet as usize].wallet.terms.id;
             let first_seq = window.base.point.seq + u64::from(chunk[0].seq_offset);
-            let key = ChunkKey { generation: self.generations().of(first_seq), wallet, first_seq };
-            sink(&key.encode(), Some(&value))?;
+            sink(&ChunkKey::of(self.generations(), wallet, first_seq).encode(), Some(&value))?;
         }
         Ok(())
     }
